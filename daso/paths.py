@@ -18,6 +18,7 @@ CONTRADICTIONS = "contradictions"  # name of a report that belongs to no suite
 MANIFEST = "manifest.json"  # of a store, written last
 RESULT_FILE = "train.json"  # of a run, written last, with the digests of the others
 CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "history.csv", "predictions.npz", "final.pt"
+ROWS_FILE = "rows.bin"  # of features
 RECOMMENDED_FILE = "recommended.json"  # of a report, beside its tables: the recommended models of a suite with controls
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
 UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
@@ -72,6 +73,11 @@ def features_manifest(dataset: str, protocol: str) -> Path:
 def fit_file(dataset: str, setting: str, protocol: str, seed: int | str) -> Path:
     """Return the path of the values that are fitted to the labeled images of a split, under a protocol."""
     return Path(FITS, dataset, setting, protocol, f"s{seed}.json")
+
+
+def feature_rows(folder: str) -> Path:
+    """Return the path of rows of features, given the name of their folder."""
+    return Path(FEATURES, "rows", folder, ROWS_FILE)
 
 
 def packed_weights(sha256: str) -> Path:

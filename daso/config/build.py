@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daso.config.compatibility import incompatibilities
 from daso.config.network import pretrained_weights
@@ -18,7 +18,7 @@ from daso.engine.resident import Resident
 from daso.engine.trainer import Trainer
 from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner
-from daso.models.features import TYPICAL_DIM, FeatureEncoder
+from daso.models.features import TYPICAL_DIM, CosineClassifier, FeatureEncoder
 from daso.models.network import Encoder, Models, Network, Precision, initialise, initialise_classifier
 from daso.models.teacher import prepare_teacher
 from daso.records import Env
@@ -80,6 +80,8 @@ def build(
         student.encoder.load_pretrained(weights.path)
     initialise(student, config["draw_seed"])
     if "classifier_init" in protocol:
+        if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
+            raise ParamsError("classifier_init: zeros: not allowed with head: cosine, whose weights need a direction")
         initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
@@ -125,7 +127,8 @@ def build_network(
     """Return the network of an encoder with the heads that the learner and its add-ons declare."""
     heads = {**learner.heads, **{name: size for addon in learner.chain for name, size in addon.heads.items()}}
     group = config["protocol"].get("images_per_group")
-    return Network(encoder, config["dataset"]["num_classes"], heads, precision, group)
+    head = CosineClassifier if config["protocol"]["network"].get("head") == "cosine" else nn.Linear
+    return Network(encoder, config["dataset"]["num_classes"], heads, precision, group, head)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,11 +88,15 @@ class Keys:
         return self._key("encode", self.encoded_rows(dataset, protocol), self.data(dataset))
 
     def encoded_rows(self, dataset: str, protocol: str) -> str:
-        """Return the key of rows of features: of network, augmentation and code, whatever the images are."""
+        """Return the folder of rows of features: the key of network, augmentation and code, whatever the images are.
+
+        Rows of a dataset that must not be redistributed have folders of their own, which DVC ignores.
+        """
         config = encode_config(self.params, dataset, protocol)
         network = {name: value for name, value in config["network"].items() if name != "weights"}
         views = {"network": network, "image_size": config["image_size"], "augment": config["augment"]}
-        return self._key("encode", views, specs=(NETWORKS[network["name"]],))
+        key = self._key("encode", views, specs=(NETWORKS[network["name"]],))
+        return key if self.params.datasets[dataset].get("redistribute", True) else f"{dataset}-{key}"
 
     def split(self, dataset: str, setting: str, seed: int) -> str:
         """Return the key of a split."""

@@ -77,7 +77,7 @@ def view_augment(augment: Tree, network: Tree) -> Tree:
 def encode_config(params: Params, dataset: str, protocol: str) -> Tree:
     """Return the configuration of a dataset's features: the frozen network of a protocol, and how views are made."""
     tree, network = params.datasets[dataset], params.protocols[protocol]["network"]
-    options = {key: value for key, value in network.items() if key != "neck"}  # which is trained
+    options = {key: value for key, value in network.items() if key not in ("neck", "head")}  # which are trained
     augment = view_augment(tree["augment"], network)
     return {"dataset": dataset, "network": options, "image_size": tree["image_size"], "augment": augment}
 

@@ -22,7 +22,7 @@ from daso.aliases import ImageArray, IntArray
 from daso.data.files import checksummed, file_digest, read_checksummed, write_file
 from daso.data.store import Store
 from daso.errors import DataError
-from daso.paths import MANIFEST, rebuild_hint
+from daso.paths import MANIFEST, ROWS_FILE, rebuild_hint
 
 HalfArray = NDArray[np.float16]
 VIEW_KINDS = ("plain", *("weak",) * 2, *("strong",) * 4)  # kind of each view of an image; test images have the first
@@ -47,7 +47,7 @@ class FeatureRows:
     """
 
     def __init__(self, folder: Path, dim: int) -> None:
-        self.dim, self.path, self.names_path = dim, folder / "rows.bin", folder / "names.bin"
+        self.dim, self.path, self.names_path = dim, folder / ROWS_FILE, folder / "names.bin"
         folder.mkdir(parents=True, exist_ok=True)
         names = self.names_path.read_bytes() if self.names_path.exists() else b""
         stored = self.path.stat().st_size // (2 * dim) if self.path.exists() else 0

@@ -20,6 +20,7 @@ FREQUENCIES = 8  # of a hash, along each axis
 MAX_DISTANCE = 14  # bits
 MAX_SHIFT = 2  # pixels of a thumbnail
 HASHES_AT_ONCE = 128  # hashes that are compared with all others in one operation
+PAIRS_AT_ONCE = 256  # pairs of thumbnails that are correlated in one operation
 
 
 def perceptual_hashes(thumbnails: ImageArray) -> NDArray[np.uint64]:
@@ -39,28 +40,40 @@ def near_copies(thumbnails: ImageArray, threshold: float) -> Iterator[tuple[int,
     for first in range(0, len(hashes), HASHES_AT_ONCE):
         block = hashes[first : first + HASHES_AT_ONCE, None]
         distances = np.bitwise_count(block ^ hashes[None, first:])
-        for i, j in zip(*np.nonzero(distances <= MAX_DISTANCE), strict=True):
-            if i < j and correlation(thumbnails[first + i], thumbnails[first + j]) >= threshold:
-                yield int(first + i), int(first + j)
+        pairs = np.argwhere(distances <= MAX_DISTANCE) + first
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            one, two = pairs[start : start + PAIRS_AT_ONCE].T
+            near = correlations(thumbnails[one], thumbnails[two]) >= threshold
+            yield from zip(one[near].tolist(), two[near].tolist(), strict=True)
 
 
-def correlation(one: ImageArray, two: ImageArray) -> float:
-    """Return the largest normalised cross-correlation of two thumbnails (T, T) moved against each other; 1 if equal."""
-    if (one == two).all():
-        return 1.0
-    shifts = range(-MAX_SHIFT, MAX_SHIFT + 1)
-    return max(_correlation(_moved(one, y, x), _moved(two, -y, -x)) for y in shifts for x in shifts)
+def correlations(one: ImageArray, two: ImageArray) -> NDArray[np.float64]:
+    """Return the largest normalised cross-correlation (n,) of thumbnails (n, T, T) moved against each other.
+
+    It is 1 for equal thumbnails. Sums of products of integers are exact, so their order changes no bit.
+    """
+    a, b = one.astype(np.float64), two.astype(np.float64)
+    result = np.where((one == two).all((1, 2)), 1.0, -1.0)
+    for y in range(-MAX_SHIFT, MAX_SHIFT + 1):
+        for x in range(-MAX_SHIFT, MAX_SHIFT + 1):
+            result = np.maximum(result, _correlations(_moved(a, y, x), _moved(b, -y, -x)))
+    return result
 
 
-def _moved(grey: ImageArray, y: int, x: int) -> ImageArray:
-    """Return the part of a thumbnail that overlaps with one moved by (y, x)."""
-    return grey[max(0, y) : THUMBNAIL + min(0, y), max(0, x) : THUMBNAIL + min(0, x)]
+def _moved(grey: NDArray[np.float64], y: int, x: int) -> NDArray[np.float64]:
+    """Return the part of thumbnails that overlaps with ones moved by (y, x)."""
+    return grey[:, max(0, y) : THUMBNAIL + min(0, y), max(0, x) : THUMBNAIL + min(0, x)]
 
 
-def _correlation(one: ImageArray, two: ImageArray) -> float:
-    a, b = one - one.mean(), two - two.mean()
-    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum()) / scale if scale else 0.0
+def _correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the correlation (n,) of arrays (n, h, w) pixel by pixel; 0 where one is constant."""
+    pixels, sums_a, sums_b = a[0].size, a.sum((1, 2)), b.sum((1, 2))
+    covariance = pixels * np.einsum("nij,nij->n", a, b) - sums_a * sums_b
+    variances = [pixels * np.einsum("nij,nij->n", each, each) - sums**2 for each, sums in ((a, sums_a), (b, sums_b))]
+    scale = np.sqrt(variances[0]) * np.sqrt(variances[1])
+    result: NDArray[np.float64] = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+    return result
 
 
 def number_groups(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> IntArray:

@@ -19,7 +19,7 @@ from daso.draw import Draw
 from daso.engine.resident import MIB, Pool, Resident, subset_masks, to_device
 from daso.models.features import standardise
 
-BLOCK_BYTES = 2**26  # features standardised at once
+BLOCK_BYTES = 2**22  # features standardised at once: few enough for a CPU's cache
 
 
 class FeaturePool(Pool):

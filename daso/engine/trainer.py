@@ -26,7 +26,7 @@ from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
 from daso.methods.base import Learner
 from daso.models.network import Models
-from daso.models.teacher import update_teacher
+from daso.models.teacher import MovingAverage
 from daso.ops.confusion import confusion, recall, top1
 from daso.ops.schedules import at, teacher_decay
 from daso.records import Batch
@@ -63,6 +63,7 @@ class Trainer:
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
         self.optimizer = make_sgd(trainable, self.rate, optim)
         self.momentum = self.optimizer.momentum
+        self.average = MovingAverage(models.teacher, models.student)
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
@@ -95,7 +96,7 @@ class Trainer:
         self.stopwatch.lap("backward")
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
-        update_teacher(self.models.teacher, self.models.student, at(self.decays, batch.t))
+        self.average.update(at(self.decays, batch.t))
         pseudo_labels = self.learner.pseudo_labels(step)
         self.learner.commit(step)
         self.monitor.add(losses, step, pseudo_labels)

@@ -9,6 +9,7 @@ from daso.models.network import Encoder
 from daso.schema import PositiveInt
 
 NORM = 5.0  # of standardised features
+COSINE_SCALE = 16.0  # of the logits of a cosine classifier
 TYPICAL_DIM = 1280  # of the features before they are known
 
 
@@ -32,3 +33,14 @@ class FeatureEncoder(Encoder):
         """Compute features: (n, D) -> (n, neck)."""
         result: Tensor = self.neck(features)
         return result
+
+
+class CosineClassifier(nn.Linear):
+    """Classifier whose logits are 16 times the cosines of features and class weights; it has no biases."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute logits: (n, D) -> (n, K)."""
+        return COSINE_SCALE * F.linear(F.normalize(features, dim=-1), F.normalize(self.weight, dim=-1))

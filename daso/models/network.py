@@ -59,6 +59,7 @@ class Network(nn.Module):
         heads: Mapping[str, Head],
         precision: Precision = "fp32",
         images_per_group: int | None = None,
+        classifier: type[nn.Linear] = nn.Linear,
     ) -> None:
         super().__init__()
         self.encoder = encoder.to(memory_format=encoder.layout)
@@ -71,7 +72,7 @@ class Network(nn.Module):
             for name, _ in module.named_parameters(recurse=False)
         ]
         self.statistics_frozen = False  # if true, the encoder's batch norms are in evaluation mode during training too
-        self.classifier = nn.Linear(encoder.feature_dim, num_classes)
+        self.classifier = classifier(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
 
     def forward(self, images: Tensor) -> Output:
@@ -174,7 +175,8 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
         else:
             nn.init.xavier_normal_(weight, generator=generator)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         with torch.no_grad():
             module.weight.copy_(weight)
 

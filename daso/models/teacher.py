@@ -26,13 +26,19 @@ def prepare_teacher(teacher: Network, bn: TeacherBN) -> None:
                 module.momentum = 0.0
 
 
+class MovingAverage:
+    """Exponential moving average of the student's parameters and BN statistics, which is the teacher."""
+
+    def __init__(self, teacher: Network, student: Network) -> None:
+        self.averages, self.values = _averaged_tensors(teacher), _averaged_tensors(student)
+
+    @torch.no_grad()
+    def update(self, decay: Tensor) -> None:
+        """Set teacher to decay * teacher + (1 - decay) * student in place; decay has shape ()."""
+        torch._foreach_mul_(self.averages, decay)
+        torch._foreach_add_(self.averages, torch._foreach_mul(self.values, 1 - decay))
+
+
 def _averaged_tensors(network: Network) -> list[Tensor]:
-    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
-
-
-@torch.no_grad()
-def update_teacher(teacher: Network, student: Network, decay: Tensor) -> None:
-    """Set teacher to decay * teacher + (1 - decay) * student, for parameters and BN statistics; decay has shape ()."""
-    averages, values = _averaged_tensors(teacher), [tensor.detach() for tensor in _averaged_tensors(student)]
-    torch._foreach_mul_(averages, decay)
-    torch._foreach_add_(averages, torch._foreach_mul(values, 1 - decay))
+    tensors = [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
+    return [tensor.detach() for tensor in tensors]

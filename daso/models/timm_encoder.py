@@ -26,7 +26,7 @@ class TimmEncoder(Encoder):
     and, if they are missing there, its hub. `sha256` is the file's SHA-256. Images are resized to `image_size` pixels
     and normalised as the configuration of the weights states. With `train: head` the encoder is frozen: it runs once
     over all images, and runs train on its features, with a trainable linear layer of `neck` outputs before the heads if
-    given. With `train: all` all layers are trained.
+    given, and with a `linear` or `cosine` classifier. With `train: all` all layers are trained, and it is linear.
     """
 
     layout = torch.channels_last
@@ -41,12 +41,17 @@ class TimmEncoder(Encoder):
         image_size: Annotated[int, Interval(ge=32, le=1024)],
         train: Literal["head", "all"],
         neck: PositiveInt | None = None,
+        head: Literal["linear", "cosine"] = "linear",
     ) -> None:
         super().__init__()
         if len(sha256) != 64 or any(digit not in "0123456789abcdef" for digit in sha256):
             raise ParamsError(f"network 'timm': sha256: expected 64 digits of 0-9 and a-f, got '{sha256}'")
         if neck is not None and train != "head":
             raise ParamsError("network 'timm': neck: not allowed with train: all, which trains the features; remove it")
+        if head == "cosine" and train != "head":
+            raise ParamsError(
+                "network 'timm': head: cosine: not allowed with train: all; remove it, or set train: head"
+            )
         self.weights_url = f"https://huggingface.co/timm/{model}"
         self.model = _create(model, image_size)
         configuration = self.model.pretrained_cfg

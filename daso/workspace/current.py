@@ -55,9 +55,10 @@ class Current:
         return _has_key(folder / "key", self.keys.data(dataset), folder / MANIFEST, *images)
 
     def encoded(self, dataset: str, protocol: str) -> bool:
-        """Return True if the features of a dataset by the frozen network of a protocol are current."""
+        """Return True if the features of a dataset by a protocol's frozen network are current; see `store`."""
         manifest = paths.features_manifest(dataset, protocol)
-        return _has_key(manifest.with_name("key"), self.keys.encode(dataset, protocol), manifest)
+        rows = paths.feature_rows(self.keys.encoded_rows(dataset, protocol))
+        return _has_key(manifest.with_name("key"), self.keys.encode(dataset, protocol), manifest, rows)
 
     def split(self, dataset: str, setting: str, seed: int) -> bool:
         """Return True if a drawn split is current."""

@@ -26,6 +26,7 @@ from daso.paths import (
     SCRATCH,
     STORES,
     drawn_split,
+    feature_rows,
     features_manifest,
     fit_file,
     report_folder,
@@ -86,7 +87,7 @@ def _features(params: Params, named: set[Run]) -> Iterator[Path]:
     """Yield unused features of datasets, and the rows that no features in use have."""
     used = {features_manifest(run.dataset, run.protocol).parent for run in named if _on_features(params, run)}
     yield from (path for path in Path(FEATURES).glob("*/*/") if path.parent.name != "rows" and path not in used)
-    rows = {Path(FEATURES, "rows", Keys(params).encoded_rows(*path.parts[2:])) for path in used}
+    rows = {feature_rows(Keys(params).encoded_rows(*path.parts[2:])).parent for path in used}
     yield from (path for path in Path(FEATURES, "rows").glob("*/") if path not in rows)
 
 

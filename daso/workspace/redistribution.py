@@ -1,4 +1,4 @@
-"""Keep images that must not be redistributed on this machine: out of DVC's cache and remotes, and out of bundles."""
+"""Keep images that must not be redistributed, and their features, on this machine: out of DVC, and out of bundles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def restricted(params: Params, datasets: Iterable[str]) -> list[str]:
 
 
 def check_ignored(params: Params) -> None:
-    """Raise DasoError unless DVC ignores the images of all restricted datasets; their manifests are recorded."""
+    """Raise DasoError unless DVC ignores images and features of all restricted datasets; it records their manifests."""
     lines = IGNORE.read_text(encoding="utf-8").splitlines() if IGNORE.exists() else []
     errors = list(_missing(params, lines)) if Path("dvc.yaml").exists() else []
     if errors:
@@ -35,9 +35,10 @@ def check_bundle(params: Params, datasets: Iterable[str], private: bool) -> None
 
 def _missing(params: Params, lines: Iterable[str]) -> Iterator[str]:
     for name in restricted(params, params.datasets):
-        pattern = f"data/store/{name}/*_images.npy"
-        if pattern not in lines:
-            yield (
-                f"{IGNORE}: missing the line {pattern}, without which DVC would store and push the images of {name}, "
-                f"which has `redistribute: false`; add it"
-            )
+        patterns = {"images": f"data/store/{name}/*_images.npy", "features": f"data/features/rows/{name}-*/rows.bin"}
+        for content, pattern in patterns.items():
+            if pattern not in lines:
+                yield (
+                    f"{IGNORE}: missing the line {pattern}, without which DVC would store and push the {content} of "
+                    f"{name}, which has `redistribute: false`; add it"
+                )

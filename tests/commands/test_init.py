@@ -10,6 +10,7 @@ from daso.config.load import load_params
 from daso.config.resolve import data_config, runs, split_config
 from daso.data.catalog import make_store
 from daso.data.split import make_split
+from daso.errors import DataError
 from tests.data.photo_cases import base_folder, save_noise
 from tests.repository import ROOT
 
@@ -48,6 +49,14 @@ def no_test(photos):
     ]
 
 
+def one_label(photos):
+    """A class of one photo is trained and cannot be measured."""
+    shutil.rmtree(photos / "test")
+    for file in sorted(photos.glob("train/c/*"))[1:]:
+        file.unlink()
+    return ["classes: a 20, b 12, c 1", "trained, not measured: c, which have fewer than 4 images"]
+
+
 def table(photos):
     """Labels and groups of the training images in a table; the files of test/ are not in it."""
     files = sorted(photos.glob("train/*/*.png"))
@@ -79,7 +88,7 @@ def no_unlabeled(photos):
     return ["classes: a 20, b 12, c 6", "unlabeled: 0 images"]
 
 
-@pytest.mark.parametrize("edit", [few_unlabeled, huge_class, no_test, table, nested, no_unlabeled])
+@pytest.mark.parametrize("edit", [few_unlabeled, huge_class, no_test, one_label, table, nested, no_unlabeled])
 def test_folder_becomes_a_dataset_and_a_suite(base, project, capsys, edit):
     """The files are valid, a store and a split follow from them, and a second call changes nothing."""
     photos = Path(shutil.copytree(base, "photos"))
@@ -143,3 +152,20 @@ def test_single_class_is_refused(project, capsys):
         save_noise(Path(f"birds/train/owl/{i}.png"), i)
     assert main(["init", "birds"]) == 1
     assert "birds: one class, 'owl'; add photos of a second one" in capsys.readouterr().err
+
+
+def test_setting_of_all_unlabeled_photos_without_any_is_one_line_with_the_fix(base, project):
+    """The suite is written before the photos of unlabeled/ are removed."""
+    shutil.copytree(base, "photos")
+    assert main(["init", "photos"]) == 0
+    dataset = Path("params/datasets/photos.yaml")
+    head = dataset.read_text().partition("settings:")[0]
+    dataset.write_text(f"{head}settings:\n  all: {{n1: 4, m1: all, gamma_l: 1}}\n")
+    shutil.rmtree("photos/unlabeled")
+    store = make_store(data_config(load_params(), "photos"), Path("data/store/photos"))
+    with pytest.raises(DataError) as error:
+        make_split(split_config(load_params(), "photos", "all", 0), store, Path("s0.json"))
+    assert str(error.value) == (
+        "photos/all: m1: all selects the images without a label, and data/store/photos has none; set m1 to a number in "
+        "params/datasets/photos.yaml"
+    )

@@ -11,7 +11,7 @@ from daso.augment.packed import pack
 from daso.data.bundle import write_bundle
 from daso.data.catalog import make_store
 from daso.data.held_out import draw_test, evaluated_images
-from daso.data.near_copies import correlation, near_copies, number_groups, perceptual_hashes
+from daso.data.near_copies import correlations, near_copies, number_groups, perceptual_hashes
 from daso.data.split import load_split, make_split
 from daso.data.split_rows import Split
 from daso.data.store import load_store
@@ -189,11 +189,11 @@ def test_hash_of_a_gradient_has_the_signs_of_its_frequencies():
 
 def test_correlation_finds_a_moved_thumbnail():
     grey = np.random.default_rng(0).integers(0, 256, (34, 34), np.uint8)
-    assert correlation(grey[:32, :32], grey[2:, 1:33]) == pytest.approx(1)
-    assert correlation(grey[:32, :32], grey[:32, :32][::-1]) < 0.5
+    assert correlations(grey[None, :32, :32], grey[None, 2:, 1:33])[0] == pytest.approx(1)
+    assert correlations(grey[None, :32, :32], grey[None, :32, :32][:, ::-1])[0] < 0.5
     flat = np.full((32, 32), 9, np.uint8)
-    assert correlation(flat, flat) == 1
-    assert correlation(flat, flat + 1) == 0
+    assert correlations(flat[None], flat[None]) == 1
+    assert correlations(flat[None], flat[None] + 1) == 0
 
 
 def test_pairs_and_names_form_groups():

@@ -66,6 +66,8 @@ def test_tables_of_spreadsheets_equal_plain_ones(birds, lines, kind):
 
 
 def test_other_encodings_are_refused(birds):
+    """A table in Windows-1252 is not read as if it were: its bytes may be of any encoding of one byte, and a wrong one
+    would change the names of classes. The error names the likely one, and the fix."""
     write(birds, table(), "cp1252")
     with pytest.raises(DataError, match=r"birds: labels.csv: line 2: not UTF-8, but perhaps Windows-1252 \(byte"):
         read_image_folder(birds, 8)

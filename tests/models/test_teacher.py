@@ -5,7 +5,7 @@ import torch
 
 from daso.models.network import Network
 from daso.models.small_convnet import SmallConvNet
-from daso.models.teacher import prepare_teacher, update_teacher
+from daso.models.teacher import MovingAverage, prepare_teacher
 
 
 def network() -> Network:
@@ -16,7 +16,7 @@ def test_first_step_copies_then_averages():
     """A decay of 0 copies the student; .5 then gives the mean of the copy and the changed student."""
     student, teacher = network(), network()
     student(torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))  # changes the BN statistics
-    update_teacher(teacher, student, torch.tensor(0.0))
+    MovingAverage(teacher, student).update(torch.tensor(0.0))
     for average, value in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
         if average.is_floating_point():
             assert torch.equal(average, value)
@@ -24,7 +24,7 @@ def test_first_step_copies_then_averages():
         student.classifier.bias += 2
         student.encoder.layers[1].running_mean += 4
     before = copy.deepcopy(teacher.state_dict())
-    update_teacher(teacher, student, torch.tensor(0.5))
+    MovingAverage(teacher, student).update(torch.tensor(0.5))
     assert (teacher.classifier.bias - before["classifier.bias"]).tolist() == pytest.approx([1.0] * 3)
     change = teacher.encoder.layers[1].running_mean - before["encoder.layers.1.running_mean"]
     assert change.tolist() == pytest.approx([2.0] * 4, abs=1e-6)
@@ -54,5 +54,5 @@ def test_three_steps_with_a_high_decay():
         student.classifier.bias.fill_(1)
         teacher.classifier.bias.zero_()
     for _ in range(3):
-        update_teacher(teacher, student, torch.tensor(0.999))
+        MovingAverage(teacher, student).update(torch.tensor(0.999))
     assert teacher.classifier.bias.tolist() == pytest.approx([0.002997001] * 3, abs=1e-7)

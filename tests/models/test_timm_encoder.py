@@ -113,6 +113,10 @@ def test_preprocessing_is_that_of_the_weights(packaged):
             {"train": "all", "neck": 8},
             "network 'timm': neck: not allowed with train: all, which trains the features; remove it",
         ),
+        (
+            {"train": "all", "head": "cosine"},
+            "network 'timm': head: cosine: not allowed with train: all; remove it, or set train: head",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_one_line(changes, message):
@@ -147,3 +151,14 @@ def test_weights_that_cannot_be_downloaded_are_one_line_with_the_fix(monkeypatch
         "network 'timm': weights: 'tf_efficientnet_lite0' is not in timm's cache and cannot be downloaded (Network is "
         "unreachable); connect to the network, or set weights to package or to a file"
     )
+
+
+def test_features_do_not_depend_on_the_number_of_threads(packaged):
+    images = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images, threads, features = images.contiguous(memory_format=packaged.layout), torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        with torch.inference_mode():
+            features.append(packaged(images))
+    torch.set_num_threads(threads)
+    assert torch.equal(*features)

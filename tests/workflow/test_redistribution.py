@@ -31,7 +31,7 @@ def aves(project):
 def test_remote_and_clone_have_no_restricted_image(aves, tmp_path):
     pattern = "data/store/aves/*_images.npy"
     assert f"missing the line {pattern}" in aves.dvc("repro", fails=True)
-    aves.write(".dvcignore", f"{aves.read('.dvcignore')}{pattern}\n")
+    aves.write(".dvcignore", f"{aves.read('.dvcignore')}{pattern}\ndata/features/rows/aves-*/rows.bin\n")
     assert jobs(aves.dvc("repro", "data")) == Counter(["download aves"])
     images = [(aves.path / name).read_bytes() for name in IMAGES]
     pushed = tmp_path / "remote"
@@ -60,7 +60,8 @@ def test_remote_and_clone_have_no_restricted_image(aves, tmp_path):
 
 
 def test_verification_of_one_machine_is_not_recorded(aves):
-    aves.write(".dvcignore", f"{aves.read('.dvcignore')}data/store/aves/*_images.npy\n")
+    lines = "data/store/aves/*_images.npy\ndata/features/rows/aves-*/rows.bin\n"
+    aves.write(".dvcignore", f"{aves.read('.dvcignore')}{lines}")
     aves.dvc("repro", "data")
     verify = "from daso.data.store import verify_store; from pathlib import Path; verify_store(Path('data/store/aves'))"
     aves.call("python", "-c", verify)

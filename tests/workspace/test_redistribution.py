@@ -7,14 +7,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from daso.cli import main
+from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.errors import DasoError
+from daso.paths import feature_rows, features_manifest
+from daso.workspace.current import Current
 from daso.workspace.publish import publish
 from daso.workspace.redistribution import check_ignored, restricted
 from tests import semi_aves
 from tests.repository import PARAMS, ROOT
 
 LINE = "data/store/aves/*_images.npy"
+FEATURES_LINE = "data/features/rows/aves-*/rows.bin"
 RUN = "aves/in/smoke/fixmatch/s0"
 
 
@@ -40,13 +44,43 @@ def test_dvc_must_ignore_restricted_images(aves):
         check_ignored(load_params())
     assert str(raised.value) == (
         f".dvcignore: missing the line {LINE}, without which DVC would store and push the images of aves, which has "
-        "`redistribute: false`; add it"
+        "`redistribute: false`; add it\n"
+        f".dvcignore: missing the line {FEATURES_LINE}, without which DVC would store and push the features of aves, "
+        "which has `redistribute: false`; add it"
     )
     with pytest.raises(DasoError, match="missing the line data/store/aves"):
         next(publish())
     with (aves / ".dvcignore").open("a") as file:
-        file.write(f"{LINE}\n")
+        file.write(f"{LINE}\n{FEATURES_LINE}\n")
     check_ignored(load_params())
+
+
+def test_features_of_restricted_images_lie_in_folders_of_their_own(aves):
+    """The same network and augmentation share a folder, but aves has one whose name the ignored pattern matches."""
+    with Path("params/datasets/aves.yaml").open() as file:
+        tree = YAML().load(file)
+    for name in ("open", "free"):
+        with Path(f"params/datasets/{name}.yaml").open("w") as file:
+            YAML().dump({**tree, "redistribute": True}, file)
+    keys = Keys(load_params())
+    shared = keys.encoded_rows("open", "photos")
+    assert keys.encoded_rows("free", "photos") == shared
+    assert keys.encoded_rows("aves", "photos") == f"aves-{shared}"
+    assert feature_rows(f"aves-{shared}").match(FEATURES_LINE)
+    assert not feature_rows(shared).match(FEATURES_LINE)
+
+
+def test_features_without_their_rows_are_not_current(aves):
+    """As in a clone, which DVC gives manifest and key alone."""
+    keys = Keys(load_params())
+    manifest, rows = features_manifest("aves", "photos"), feature_rows(keys.encoded_rows("aves", "photos"))
+    for path in (manifest, rows):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    manifest.with_name("key").write_text(f"{keys.encode('aves', 'photos')}\n")
+    assert Current(keys).encoded("aves", "photos")
+    rows.unlink()
+    assert not Current(keys).encoded("aves", "photos")
 
 
 def test_working_copy_without_dvc_needs_no_ignored_images(aves):

@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE`, `report`, `images` and `photos`."""
+"""Command line of the benchmarks: `python -m tools.bench speed`, `parity SUITE`, `report`, and those of photographs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class CommaSeparated(click.ParamType[list[str]]):
 
 
 WORDS = CommaSeparated()
+REPEATS_OPTION = click.option("--repeats", type=int, default=5, show_default=True, help="Rounds of measurement.")
 
 
 @command("python -m tools.bench speed --quick --out drafts/bench")
@@ -121,6 +122,34 @@ def photos(batch: int, images_per_group: int, precision: str, out: Path | None, 
         out.write_text(f"{text}\n", encoding="utf-8")
 
 
+@command("OMP_NUM_THREADS=1 python -m tools.bench encode")
+@click.option("--images", type=int, default=64, show_default=True, help="Photos; each has seven views.")
+@REPEATS_OPTION
+def encode(images: int, repeats: int) -> None:
+    """Compare encoding by a frozen network with timm.
+
+    Images and weights are random.
+    """
+    from tools.bench.features import markdown, measure_encode
+
+    command = f"OMP_NUM_THREADS=1 python -m tools.bench encode --images {images} --repeats {repeats}"
+    click.echo("\n".join(markdown(measure_encode(repeats, images), command)))
+
+
+@command("OMP_NUM_THREADS=1 python -m tools.bench features")
+@click.option("--steps", type=int, default=100, show_default=True, help="Training steps of a round.")
+@REPEATS_OPTION
+def features(steps: int, repeats: int) -> None:
+    """Compare training on features with plain PyTorch.
+
+    The method is FixMatch + LA + DASO with a neck; features are random.
+    """
+    from tools.bench.features import markdown, measure_features
+
+    command = f"OMP_NUM_THREADS=1 python -m tools.bench features --steps {steps} --repeats {repeats}"
+    click.echo("\n".join(markdown(measure_features(repeats, steps), command)))
+
+
 @command("python -m tools.bench images --share 0.05 --size 128")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the images."
@@ -140,7 +169,7 @@ def images(share: float, size: int, scratch: Path) -> None:
         print(line, flush=True)
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos]})
+@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos, encode, features]})
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 

@@ -1,4 +1,4 @@
-"""Reference of FixMatch and DASO in plain PyTorch, against which the engine is tested and timed.
+"""Reference of FixMatch, LA and DASO in plain PyTorch, against which the engine is tested and timed.
 
 It uses nothing of the engine or the methods, only the network and its initialisation. Autocast is off, the memory
 format is (N, C, H, W), the optimiser is PyTorch's default, losses are read with `.item()` for the log in every step,
@@ -8,7 +8,7 @@ and the class queues are tensors that are concatenated and cut, as in the author
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daso.config.registry import NETWORKS, import_component
+from daso.config.build import build_encoder
 from daso.errors import ParamsError
 from daso.models.network import Network, initialise
 
@@ -40,16 +40,23 @@ class FeatureQueue:
 
 
 class Reference:
-    """Run of FixMatch, or of FixMatch with DASO, at a constant learning rate; raises ParamsError for other methods."""
+    """Run of FixMatch with or without LA and DASO at a constant learning rate; raises ParamsError for other methods.
 
-    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+    `counts` (K,) are the labeled images of each class, which LA needs.
+    """
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device, counts: Sequence[int] = ()) -> None:
         method, protocol, sgd = config["method"], config["protocol"], config["optimizer"]
         addons = {addon["name"]: addon for addon in method["addons"]}
+        adjustment = addons.pop("logit_adjustment", None)
         if method["learner"]["name"] != "fixmatch" or not addons.keys() <= {"daso"}:
-            raise ParamsError(f"the reference implements fixmatch, alone or with daso; got method '{method['name']}'")
+            raise ParamsError(f"the reference implements fixmatch with LA or daso; got method '{method['name']}'")
         self.options, self.daso = method["learner"], addons.get("daso")
         self.num_classes, self.device = config["dataset"]["num_classes"], device
-        self.model = self._network(protocol["network"])
+        self.adjustment = torch.zeros(self.num_classes, device=device)
+        if adjustment:
+            self.adjustment += adjustment["tau"] * torch.tensor(counts, device=device).float().log()
+        self.model = Network(build_encoder(config), self.num_classes, {})
         initialise(self.model, config["draw_seed"])
         self.model = self.model.to(device).to(memory_format=torch.contiguous_format)
         self.ema = copy.deepcopy(self.model)
@@ -69,10 +76,6 @@ class Reference:
             self.distribution = torch.ones(self.num_classes, device=device) / self.num_classes
         self.log: dict[str, float] = {}
 
-    def _network(self, options: Mapping[str, Any]) -> Network:
-        rest = {key: value for key, value in options.items() if key != "name"}
-        return Network(import_component(NETWORKS[options["name"]])(**rest), self.num_classes, {})
-
     def step(self, x: Tensor, y: Tensor, weak: Tensor, strong: Tensor) -> None:
         """Make one update and write its losses to `log`."""
         if self.daso:
@@ -82,7 +85,7 @@ class Reference:
         sizes = [len(x), len(weak), len(strong)]
         _, weak_features, strong_features = torch.split(features, sizes)
         labeled, weak_logits, strong_logits = torch.split(logits, sizes)
-        losses = {"supervised": F.cross_entropy(labeled, y)}
+        losses = {"supervised": F.cross_entropy(labeled + self.adjustment, y)}
         probs = torch.softmax(weak_logits.detach(), dim=-1)
         if self.daso and self.step_number >= self.daso["warmup"]:
             semantic = torch.softmax(self._similarity(weak_features.detach()), dim=-1)

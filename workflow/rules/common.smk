@@ -42,6 +42,7 @@ from daso.config.resolve import (
     split_config,
     with_upstream,
 )
+from daso.workspace.file_lists import refresh_file_lists
 from daso.workspace.current import (
     CONTRADICTIONS_FILES,
     REPORT_FILES,
@@ -303,8 +304,9 @@ if MAIN:
         Path(STALE).write_text(f"{uuid.uuid4()}\n")
         # Newer than any output, even if it was written by a machine with a wrong clock.
         os.utime(STALE, (2**31 - 1, 2**31 - 1))
-        if LOCK:  # delete checkpoints that a killed call left behind
-            prune.finished_checkpoints()
+        if LOCK:
+            prune.finished_checkpoints()  # that a killed call left behind
+            refresh_file_lists(PARAMS, {run.dataset for run in RUNS})
     except (DasoError, OSError) as error:
         sys.exit(str(error))
 

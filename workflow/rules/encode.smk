@@ -23,6 +23,7 @@ rule encode:
         "logs/encode/{dataset}/{protocol}.log",
     benchmark:
         "benchmarks/encode/{dataset}/{protocol}.tsv"
+    threads: workflow.resource_settings.cores or 1  # features do not depend on it
     resources:
         gpu=GPUS,
     params:

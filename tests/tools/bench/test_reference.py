@@ -1,4 +1,4 @@
-"""The engine against the reference of FixMatch and DASO, which shares only the network with it."""
+"""The engine against the reference of FixMatch, LA and DASO, which shares only the network with it."""
 
 import pytest
 import torch
@@ -8,11 +8,14 @@ from daso.planning.synthetic import trainer
 from tests.configs import CPU, DASO, SMALL, WIDE, config
 from tools.bench.reference import FeatureQueue, Reference
 
+LA = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
+FEATURES = {"name": "timm", "train": "head", "neck": 8}  # a network that is never built
+
 
 def train_both(network, addons, steps):
     """Train the engine and the reference on the same batches; return both, and their losses by step."""
     run = trainer(config(*addons, network=network), CPU, "eager")
-    reference = Reference(config(*addons, network=network), CPU)
+    reference = Reference(config(*addons, network=network), CPU, run.data.labeled.counts(4))
     engine_losses, reference_losses = [], []
     for t in range(steps):
         (chunk,) = run.loader.chunks(t, t + 1)
@@ -24,9 +27,11 @@ def train_both(network, addons, steps):
     return run, reference, engine_losses, reference_losses
 
 
-@pytest.mark.parametrize("addons", [(), (DASO,)], ids=["fixmatch", "fixmatch_daso"])
+@pytest.mark.parametrize("addons", [(), (DASO,), (LA, DASO)], ids=["fixmatch", "fixmatch_daso", "fixmatch_la_daso"])
 @pytest.mark.parametrize(
-    ("network", "steps", "rel"), [(SMALL, 8, 1e-6), (WIDE, 5, 1e-4)], ids=["small_convnet", "wide_resnet"]
+    ("network", "steps", "rel"),
+    [(SMALL, 8, 1e-6), (WIDE, 5, 1e-4), (FEATURES, 8, 1e-5)],
+    ids=["small_convnet", "wide_resnet", "features"],
 )
 def test_losses_and_weights_equal_the_engine(network, steps, rel, addons):
     """Both start from the seed. DASO blends from the third step on and restarts its count of pseudo-labels after every
@@ -67,4 +72,4 @@ def test_queue_keeps_the_newest_features_of_a_class():
 
 def test_other_methods_are_refused():
     with pytest.raises(ParamsError, match="the reference implements fixmatch"):
-        Reference(config({"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}), CPU)
+        Reference(config({"name": "boss"}), CPU)

@@ -73,7 +73,7 @@ def hook_training():
     """Add the points `step`, after the student's update and before the teacher's, `evaluation` and `checkpoint`."""
     from daso.engine import checkpoint, trainer
 
-    trainer.update_teacher = before("step", trainer.update_teacher)
+    trainer.MovingAverage.update = before("step", trainer.MovingAverage.update)
     trainer.predict = before("evaluation", trainer.predict)
     checkpoint.dump = before("checkpoint", checkpoint.dump)
 
