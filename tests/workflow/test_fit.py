@@ -14,7 +14,7 @@ from tests.workflow.test_stages import EXEMPT, LIST_MODULES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
-METHODS = ("supervised", "supervised_la")
+METHODS = ("supervised", "supervised_la", "self_training_la")
 FIT = "data/fits/own/few/tiny/s0.json"
 INPUTS = ("--store", "data/store/own", "--split", "data/splits/own/few/s0.json")
 FEATURES = ("--features", "data/features/own/tiny/manifest.json")
@@ -39,10 +39,13 @@ main(sys.argv[1:])
 @pytest.fixture
 def fitted(flowers):
     """Return a project with 16 labels of two classes, whose suite fits to them: decay 0.25, tau 3."""
-    shutil.copy(ROOT / "params/methods/supervised_la.yaml", flowers.path / "params/methods")
+    for method in METHODS:
+        shutil.copy(ROOT / f"params/methods/{method}.yaml", flowers.path / "params/methods")
     flowers.edit("datasets/own.yaml", lambda tree: tree["settings"]["few"].update(n1=8))
     grid = {"weight_decay": [0.25], "tau": [3.0], "folds": 4, "least_labels": 16}
-    flowers.edit("protocols/tiny.yaml", lambda tree: tree.update(fit=grid))
+    flowers.edit(
+        "protocols/tiny.yaml", lambda tree: tree.update(fit=grid) or tree["evaluation"].update(predictions=True)
+    )
     flowers.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=list(METHODS)))
     return flowers
 
@@ -65,7 +68,7 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
     fit = read(fitted, FIT)
     assert (fit["weight_decay"], fit["tau"], fit["labels"], fit["scored"], fit["folds"]) == (0.25, 3.0, 16, 16, 4)
     values = {"weight_decay": 0.25, "tau": 3.0, "temperature": fit["temperature"]}
-    for method, expected in (("supervised_la", values), ("supervised", values | {"tau": None})):
+    for method, expected in zip(METHODS, (values | {"tau": None}, values, values), strict=True):
         assert result(fitted, method)["provenance"]["fit"] == expected
         assert read(fitted, f"metrics/own/few/tiny/{method}/s0.json")["fit"] == expected
     with np.load(fitted.path / FIT.replace(".json", ".npz")) as arrays:
@@ -75,9 +78,8 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
     assert not planned(fitted)
     before = {method: result(fitted, method)["files"]["final.pt"] for method in METHODS}
     fitted.edit("protocols/tiny.yaml", lambda tree: tree["fit"].update(weight_decay=[0.0]))
-    assert planned(fitted) == {"fit", *(f"{rule} {method}" for rule in ("train", "evaluate") for method in METHODS)} | {
-        "report tiny"
-    }
+    rebuilt = (f"{rule} {method}" for rule in ("train", "evaluate") for method in METHODS)
+    assert planned(fitted) == {"fit", "derive self_training_la", *rebuilt, "report tiny"}
     fitted.snakemake()
     assert all(result(fitted, method)["files"]["final.pt"] != before[method] for method in METHODS)
 
