@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
+from daso.report.figures.fit import fit_figures
 from daso.report.figures.open_set import open_set_figures
 from daso.report.results.collect import Cell
 from daso.report.results.controls import UnlabeledVerdict
@@ -101,7 +102,7 @@ def build_section(
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
         fidelity=differences_table(table, suite["protocol"], runs),
-        figures=[*table_figures(data), *open_set_figures(data)],
+        figures=[*table_figures(data), *open_set_figures(data), *fit_figures(data)],
         analyses=analysis_figures(data, analyses),
         has_verdicts=any(judged.published and not judged.published.doubt for judged in judged_cells),
         has_archived=any(judged.archived for judged in judged_cells),

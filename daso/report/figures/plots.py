@@ -75,6 +75,22 @@ def plot_by_rank(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
+def plot_grid(lines: Sequence[Line], title: str, x_label: str, y_label: str, size: Size = SMALL, tag: str = "") -> str:
+    """Plot values at a few points of an option, a line for each value of another one, with bands over seeds."""
+    stds = [np.nan_to_num(line.curve.std) for line in lines]
+    low = min(float((line.curve.mean - std).min()) for line, std in zip(lines, stds, strict=True))
+    high = max(float((line.curve.mean + std).max()) for line, std in zip(lines, stds, strict=True))
+    margin = 0.05 * (high - low) or 0.05
+    points = lines[0].curve.x
+    x = Axis(float(points[0]), float(points[-1]), [(float(point), f"{point:g}") for point in points], x_label)
+    y = Axis(low - margin, high + margin, percent_ticks(low - margin, high + margin), y_label)
+    canvas = Canvas(size, x, y, right=label_space(lines))
+    for line in lines:
+        draw_line(canvas, line, dots=True)
+    label_ends(canvas, lines, lambda curve: f"{x_label} {curve.x[-1]:g}", 3)
+    return canvas.svg(title, tag=tag)
+
+
 def plot_class_sizes(
     counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, size: Size = WIDE, tag: str = ""
 ) -> str:
@@ -152,13 +168,13 @@ def draw_line(canvas: Canvas, line: Line, *, dots: bool = False) -> None:
     canvas.line(x, mean, line.style, dots=dots)
 
 
-def label_ends(canvas: Canvas, lines: Sequence[Line], place: Callable[[Curve], str]) -> None:
+def label_ends(canvas: Canvas, lines: Sequence[Line], place: Callable[[Curve], str], decimals: int = 1) -> None:
     """Label the right ends of curves that have labels; `place` names the end in the tooltip."""
     labels = []
     for line in lines:
         known = line.curve.mean[~np.isnan(line.curve.mean)]
         if line.label and len(known):
-            tooltip = f"{line.name or line.label}: {known[-1]:.1f}, {place(line.curve)}"
+            tooltip = f"{line.name or line.label}: {known[-1]:.{decimals}f}, {place(line.curve)}"
             labels.append(EndLabel(known[-1], line.label, line.style.colour, tooltip))
     canvas.end_labels(labels)
 
