@@ -145,7 +145,7 @@ class Keys:
             config = resolve(self.params, run)
             if "features" in config["plan"]:
                 config["plan"]["features"] = {"key": self.encode(run.dataset, run.protocol)}
-            if "fit" in self.params.protocols[run.protocol]:
+            if "fit" in config["plan"]:
                 change = self.params.methods[run.method_file].get("change", {})
                 config["plan"]["fit"] = {"key": self.fit(run), "into": fitted_options(config["method"], change)}
             for name, part in config["plan"].items():

@@ -173,6 +173,7 @@ def resolve(params: Params, run: Run) -> Tree:
     setting.pop("supervised", None)
     split = split_config(params, run.dataset, run.setting, run.seed)
     given: Tree = {"features": {}} if trains_on_features(protocol["network"]) else {}
+    given |= {"fit": {}} if "fit" in protocol else {}
     given |= {"predictions": True} if protocol["evaluation"].get("predictions") else {}
 
     def upstream_id(method: str) -> str:

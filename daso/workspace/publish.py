@@ -28,7 +28,7 @@ from daso.report.suite_report import write_report
 from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
-TARGETS = ("data", "features", "splits", "runs", "metrics", "all")
+TARGETS = ("data", "features", "splits", "fits", "runs", "metrics", "all")
 JOB_COUNT = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # rule and number of jobs in Snakemake's table
 FOR_GIT = ("dvc.lock", "journal", "params")
 
@@ -54,7 +54,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     for run, result in _verified_results(params).items():
         journal.record_result(journal.entry_path(run), result)
     _call("dvc", "commit", "--force")
-    yield f"recorded in dvc.lock: data, features, splits, runs, metrics and reports/{params.suite}"
+    yield f"recorded in dvc.lock: data, features, splits, fits, runs, metrics and reports/{params.suite}"
     yield from _push()
     yield from _git_commands(params.suite)
 
