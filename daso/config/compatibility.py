@@ -40,5 +40,5 @@ def no_unlabeled(method: str) -> str:
     """Return the error for a method that requires unlabeled images in a setting that has none."""
     return (
         f"no unlabeled images, which method '{method}' requires; change the number of images in the setting, or use a "
-        "method with unlabeled_ratio: 0, such as supervised"
+        "method without them, such as supervised"
     )

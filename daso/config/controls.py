@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daso.aliases import Tree
+from daso.config.fit import fitted_options
 from daso.config.params import Params
 from daso.config.registry import LEARNERS
 from daso.config.resolve import Run, resolve, trained_run
@@ -68,10 +69,13 @@ def _training_errors(params: Params, protocol: str, table: Tree) -> Iterator[str
 def _conditions(params: Params, run: Run) -> dict[str, Any]:
     """Return the values that a method and its control must share, by name."""
     config = resolve(params, trained_run(params, run))
+    change = params.methods[run.method].get("change", {})
+    fitted = list(fitted_options(config["method"], change)) if "fit" in config["plan"] else []
     learner, addons = config["method"]["learner"], config["method"]["addons"]
     own = attribute(LEARNERS[learner["name"]], "evaluation_model", learner, "teacher")
     model = config["protocol"]["evaluation"].get("model", own)
     parts = {**config["protocol"], "optimizer": config["optimizer"], "evaluation.model": MODELS[str(model)]}
+    parts |= {"fitted values": fitted}
     adjustment = {
         f"{LOGIT_ADJUSTMENT}.{option}": value
         for part in addons
@@ -88,4 +92,5 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "none" if value in (None, []) else text

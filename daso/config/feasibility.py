@@ -10,6 +10,7 @@ from typing import cast
 
 from daso.aliases import Tree
 from daso.config.compatibility import incompatibilities, no_unlabeled
+from daso.config.network import encode_config
 from daso.config.params import Params, components
 from daso.config.registry import ADDONS, COMPONENTS, LEARNERS, trains_on_features
 from daso.config.resolve import Run
@@ -75,8 +76,9 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
     for message in _incompatibilities(method):  # one line for a method and all its ablations
         yield f"{base if message in of_base else file}: {message}"
     yield from _refused_on_features(config, components(own), file, protocol)
-    env = known_env(config)
-    if method["unlabeled_ratio"] and env.get("unlabeled") == 0:
+    yield from _changed_features(params, run, config)
+    env, sizes = known_env(config), setting_sizes(config["setting"], config["dataset"]["num_classes"])
+    if sizes.get("unlabeled") == 0 and (method["unlabeled_ratio"] or "of" in config["plan"].get("split", {})):
         yield f"{params.file('dataset', run.dataset)}: settings.{run.setting}: {no_unlabeled(run.method)}"
         return
     for kind, part in components(method):
@@ -110,6 +112,22 @@ def _refused_on_features(config: Tree, parts: Iterable[tuple[str, Tree]], file: 
                 )
     if "dataset" in config["setting"].get("outside", {}):
         yield f"{protocol}: train: head: not allowed with images of no class from another dataset; use a different one"
+
+
+def _changed_features(params: Params, run: Run, config: Tree) -> Iterator[str]:
+    """Yield an error for each changed option of a frozen network, whose features all methods of a protocol share."""
+    own, network = params.protocols[run.protocol]["network"], config["protocol"]["network"]
+    if not (trains_on_features(own) or trains_on_features(network)):
+        return
+    protocol = params.file("protocol", run.protocol)
+    for option, value in encode_config(params, run.dataset, run.protocol)["network"].items():
+        if network.get(option) != value:
+            by_method = f"network.{option}" in params.methods[run.method_file].get("change", {})
+            file = params.file("method", run.method_file) if by_method else protocol
+            yield (
+                f"{file}: network.{option}: {network.get(option)} is not allowed with the features of {protocol}, "
+                "which all its methods share; set it in the network of a different protocol"
+            )
 
 
 def _incompatibilities(method: Tree) -> Iterator[str]:

@@ -130,8 +130,9 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         if saved.derivation != job.config["plan"].get("split"):
             run = job.config["run"]
             raise DataError(f"{job.split}: not the split of the plan of {run}; {rebuild_hint(job.split)}")
-        method = job.config["method"]
-        if method["unlabeled_ratio"] and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
+        method, pseudo_labels = job.config["method"], "of" in job.config["plan"].get("split", {})
+        required = method["unlabeled_ratio"] or pseudo_labels
+        if required and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
             raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
     groups: dict[str, list[int]] = {}  # jobs with the same features, or the same store and images of no class
     for i, job in enumerate(jobs):

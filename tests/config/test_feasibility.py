@@ -135,10 +135,17 @@ def test_setting_without_unlabeled_images_is_an_error_for_methods_that_require_t
     for setting in settings:
         assert infeasible(stl, "fixmatch", setting=setting) == [
             f"{ROOT}/params/datasets/blind.yaml: settings.{setting}: no unlabeled images, which method 'fixmatch' "
-            "requires; change the number of images in the setting, or use a method with unlabeled_ratio: 0, such as "
-            "supervised"
+            "requires; change the number of images in the setting, or use a method without them, such as supervised"
         ]
         assert infeasible(stl, "supervised", setting=setting) == []
+
+
+def test_self_training_requires_unlabeled_images(stl):
+    """It trains on their pseudo-labels, with unlabeled_ratio: 0."""
+    stl.datasets["blind"]["settings"] = {"none": {"labeled": "all", "unlabeled": []}, "n150-l10": STL}
+    (line,) = infeasible(stl, "self_training_la", setting="none", protocol="zoo")
+    assert "settings.none: no unlabeled images, which method 'self_training_la' requires" in line
+    assert infeasible(stl, "self_training_la", protocol="zoo") == []
 
 
 def test_incompatible_components(stl):

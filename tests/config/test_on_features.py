@@ -110,6 +110,20 @@ def test_other_parts_of_a_network_cannot_be_trained_yet(train):
     assert error.startswith("params/protocols/features.yaml: network 'timm': train: expected")
 
 
+@pytest.mark.parametrize(("option", "value"), [("image_size", 64), ("train", "all")])
+def test_method_cannot_change_the_network_of_shared_features(option, value):
+    """It may change neck and head, which are trained."""
+    tree = {"title": "T", "of": "supervised_la", "change": {f"network.{option}": value}}
+    own = {**PARAMS.methods["supervised_la"], **tree}
+    changed = replace(BARE, methods={**PARAMS.methods, "own": own})
+    assert errors(changed, "own") == [
+        f"params/methods/own.yaml: network.{option}: {value} is not allowed with the features of params/protocols/"
+        "features.yaml, which all its methods share; set it in the network of a different protocol"
+    ]
+    own["change"] = {"network.neck": 8, "network.head": "cosine"}
+    assert errors(changed, "own") == []
+
+
 FIT = {"weight_decay": [1e-4, 5e-4], "tau": [0.5, 1.0], "folds": 5, "least_labels": 40}
 
 
@@ -124,9 +138,13 @@ FIT = {"weight_decay": [1e-4, 5e-4], "tau": [0.5, 1.0], "folds": 5, "least_label
             {"neck": 8},
             "fits a classifier on features without a neck; remove fit, or set the neck in the methods' files",
         ),
+        (
+            {"head": "cosine"},
+            "fits a linear classifier, got network.head: cosine; remove fit or network.head",
+        ),
     ],
 )
-def test_fit_requires_features_without_a_neck(network, line):
+def test_fit_requires_a_linear_classifier_on_features(network, line):
     params = with_network(**network)
     params.protocols["features"]["fit"] = FIT
     assert check(params) == [f"params/protocols/features.yaml: fit: {line}"]
@@ -178,6 +196,7 @@ def test_plan_passes_fitted_values_to_the_options_of_a_method(method, into):
     assert plan["fit"] == {"key": keys_with_fit().fit(run), "into": into}
     path = Path("data/fits/digits/n20-m80-l20-u10r/features/s3.json")
     assert input_files(run.id, plan)["fit"] == path
+    assert input_files(run.id, resolve(keys_with_fit().params, run)["plan"])["fit"] == path
 
 
 def test_ablation_keeps_its_own_value():

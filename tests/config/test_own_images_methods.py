@@ -1,8 +1,11 @@
 """Methods for one's own images: self-training, and controls that differ by the unlabeled images alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from daso.config.checks import check_run
+from daso.config.controls import control_errors
 from daso.config.resolve import parse_run, resolve
 from daso.errors import ParamsError
 from tests.repository import PARAMS
@@ -30,3 +33,12 @@ def test_control_on_features_differs_from_its_method_by_unlabeled_images_alone()
     assert control == method
     assert control["network"] == {**bare["network"], "neck": 256}
     assert configs[0]["optimizer"] == configs[1]["optimizer"]
+
+
+def test_control_must_have_the_same_fitted_values():
+    """An ablation keeps the weight decay that it changes, here to the protocol's; its control has the fitted one."""
+    own = {**PARAMS.methods["fixmatch_la"], "of": "fixmatch_la", "change": {"optimizer.weight_decay": 0.002}}
+    table = {"name": "t", "dataset": "digits", "settings": ["n20-m80-l20-u10r"], "controls": {"own": "supervised_la"}}
+    suites = {"s": {"protocol": "photos", "tables": [table]}}
+    (line,) = control_errors(replace(PARAMS, methods={**PARAMS.methods, "own": own}, suites=suites))
+    assert "fitted values: tau and weight_decay, tau; set the same values" in line
