@@ -67,7 +67,7 @@ def build_headline(
     verdicts = {one.verdict.text for _, one in shown}
     gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
     return Headline(
-        answer=verdict_sentence(unlabeled[0], titles)
+        answer=_answer(suite, unlabeled[0], titles)
         if unlabeled
         else _first_sentence(suite, summary, judged_cells, gains),
         recommended=recommended_sentence(unlabeled[0], titles) if unlabeled else "",
@@ -86,6 +86,12 @@ def build_headline(
     )
 
 
+def _answer(suite: Tree, verdict: UnlabeledVerdict, titles: Mapping[str, str]) -> str:
+    """Return the verdict on the unlabeled images, with its setting if the suite has several."""
+    several = sum(len(table["settings"]) for table in suite["tables"]) > 1
+    return (f"Setting {verdict.setting}: " if several else "") + verdict_sentence(verdict, titles)
+
+
 def _first_sentence(suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], gains: str) -> str:
     """Return the first sentence of a report: its tally, or, where nothing could be compared, its measured gains."""
     if summary.tally.judged:
@@ -93,7 +99,10 @@ def _first_sentence(suite: Tree, summary: Summary, judged_cells: Sequence[Judged
     if not any(judged.ours for judged in judged_cells):
         return "No run of this suite is finished here"
     if any("controls" in table for table in suite["tables"]):
-        return "No verdict on the unlabeled images: no method and its control are finished with a common seed"
+        return (
+            "No verdict on the unlabeled images: it requires a method, its control and the control of most methods, "
+            "finished with a common seed, and two groups of test images of a class"
+        )
     counted, _, _ = gains.partition(": ")
     return f"Gains: {counted}" if gains else f"No verdict: {_reason(judged_cells)}"
 

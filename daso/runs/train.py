@@ -181,7 +181,7 @@ def _load_upstream(job: Job) -> UpstreamResults:
 
 
 def _load_fit(job: Job) -> dict[str, Any]:
-    """Return the weight decay and tau of a run, the temperature and the grid of its fit; {} if its plan has none.
+    """Return weight decay and tau of a run, and temperature, grid and note of its fit; {} if its plan has none.
 
     Values that the fit has left at their defaults are those of the configuration; tau is None without logit adjustment
     in the supervised loss. Raises DasoError if the file is missing or is not the one in the plan.
@@ -197,7 +197,7 @@ def _load_fit(job: Job) -> dict[str, Any]:
     if fit.get("key") != plan["key"]:
         raise DataError(f"{job.fit}: not the fit {plan['key']}; {rebuild_hint(job.fit)}")
     chosen = {name: fit[name] for name in plan["into"] if fit[name] is not None}
-    return {**own_values(config), **chosen, "temperature": fit["temperature"], "grid": fit["grid"]}
+    return {**own_values(config), **chosen, **{name: fit[name] for name in ("temperature", "grid", "note")}}
 
 
 def _run(

@@ -67,7 +67,7 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
     fitted.snakemake()
     fit = read(fitted, FIT)
     assert (fit["weight_decay"], fit["tau"], fit["labels"], fit["scored"], fit["folds"]) == (0.25, 3.0, 16, 16, 4)
-    values = {"weight_decay": 0.25, "tau": 3.0, "temperature": fit["temperature"], "grid": fit["grid"]}
+    values = {"weight_decay": 0.25, "tau": 3.0, "temperature": fit["temperature"], "grid": fit["grid"], "note": ""}
     for method, expected in zip(METHODS, (values | {"tau": None}, values, values), strict=True):
         assert result(fitted, method)["provenance"]["fit"] == expected
         assert read(fitted, f"metrics/own/few/tiny/{method}/s0.json")["fit"] == expected
@@ -90,7 +90,7 @@ def test_defaults_stay_with_few_labels(fitted):
     note = "16 labels, fewer than fit.least_labels (17): weight decay and tau keep their defaults"
     assert read(fitted, FIT)["note"] == note
     assert note in fitted.read("logs/fit/own/few/tiny/s0.log")
-    expected = {"weight_decay": 0.0005, "tau": 1.0, "temperature": 1.0, "grid": []}
+    expected = {"weight_decay": 0.0005, "tau": 1.0, "temperature": 1.0, "grid": [], "note": note}
     assert result(fitted, "supervised_la")["provenance"]["fit"] == expected
 
 

@@ -14,12 +14,13 @@ from daso.report.results.curves import Curve
 
 CAPTION = (
     "Loss of supervised + LA on labeled images that it was not trained on, over the strength tau of logit adjustment, "
-    "for each weight decay: cross-entropy, mean over classes, five folds. The lowest point of each seed is used."
+    "for each weight decay: cross-entropy, mean over classes, all folds. The runs of a seed use the values at its "
+    "lowest point, or, of equal points, at that with the tau nearest to its default."
 )
 
 
 def fit_figures(data: TableData) -> list[Figure]:
-    """Return the figure of the losses over the grid, a panel for each setting whose runs have a fit."""
+    """Return the figure of the losses over a grid of several tau, a panel for each setting whose runs have a fit."""
     panels = [
         Panel(i, "", plot_grid(lines, str(setting["name"]), "tau", "out-of-fold loss", tag=data.tag))
         for i, setting in enumerate(data.table["settings"])
@@ -29,9 +30,10 @@ def fit_figures(data: TableData) -> list[Figure]:
 
 
 def _grids(data: TableData, setting: Tree) -> dict[int, list[Tree]]:
-    """Return the points of the grid by seed; all methods of a setting have the same."""
+    """Return the points of the grid by seed, if it has several tau; all methods of a setting have the same."""
     done = [item for cell in data.cells_of(setting) for item in cell.done.items()]
-    return {seed: run["fit"]["grid"] for seed, run in done if run.get("fit", {}).get("grid")}
+    grids = {seed: run.get("fit", {}).get("grid", []) for seed, run in done}
+    return {seed: grid for seed, grid in grids.items() if len({point["tau"] for point in grid}) > 1}
 
 
 def _lines(grids: Mapping[int, list[Tree]]) -> Iterator[Line]:

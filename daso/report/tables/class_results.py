@@ -28,7 +28,7 @@ def classes_table(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], t
         models = [method] if method == control else [method, control]
         compared = compared or len(models) > 1
         name = titles[method] + (f", control {titles[control]}" if len(models) > 1 else "")
-        for row in _rows([by_name[verdict.setting, each] for each in models]):
+        for row in _rows([by_name[verdict.setting, each] for each in models], verdict.not_measured):
             rows.append([verdict.setting, name, *row])
     columns = [
         *(Column(name, "text") for name in ("Setting", "Model", "Class")),
@@ -41,7 +41,7 @@ def classes_table(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], t
     return Table("classes", "Classes", caption, columns, rows, groups=2, definitions=CLASSES_DEFINITIONS)
 
 
-def _rows(models: Sequence[Cell]) -> Iterator[list[str]]:
+def _rows(models: Sequence[Cell], not_measured: Sequence[str]) -> Iterator[list[str]]:
     """Yield the classes of a model and, if there are two, of its control."""
     runs, *of_control = [list(cell.done.values()) for cell in models]
     names, counts = runs[0]["classes"], np.sum([run["confusion"] for run in runs], axis=0)
@@ -50,13 +50,15 @@ def _rows(models: Sequence[Cell]) -> Iterator[list[str]]:
             names[k],
             _span([run["counts"]["labeled"][k] for run in runs]),
             _span([sum(run["confusion"][k]) for run in runs]),
-            *_recall_and_precision(runs, k),
+            *_recall_and_precision(runs, k, names[k] in not_measured),
             _most_confused(counts[k], k, names),
-            *(text for control in of_control for text in _recall_and_precision(control, k)),
+            *(text for control in of_control for text in _recall_and_precision(control, k, names[k] in not_measured)),
         ]
 
 
-def _recall_and_precision(runs: Sequence[Tree], k: int) -> tuple[str, str]:
+def _recall_and_precision(runs: Sequence[Tree], k: int, not_measured: bool) -> tuple[str, str]:
+    if not_measured:
+        return NOT_MEASURED, ABSENT
     recall, precision = (
         mean_std([100 * run[name][k] for run in runs if run[name][k] is not None]) for name in ("recall", "precision")
     )

@@ -8,6 +8,11 @@ from typing import Any
 from daso.report.results.collect import Cell
 from daso.report.tables.table import ABSENT, Column, Table
 
+FIT_DEFINITIONS = (
+    ("Temperature", "calibrates the probabilities of Supervised + LA with these values, not those of other methods."),
+    ("Note", "the reason why the values are defaults that were not fitted."),
+)
+
 
 def fit_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
     """Return the fitted values of each setting and seed; methods with the same values share a row."""
@@ -31,11 +36,12 @@ def fit_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
         Column("Methods", "text"),
     ]
     caption = "Values fitted on out-of-fold predictions of the labeled images of each seed, never on test images."
-    return Table("fit", "Fitted values", caption, columns, rows, groups=1)
+    definitions = [each for each in FIT_DEFINITIONS if each[0].lower() in names]
+    return Table("fit", "Fitted values", caption, columns, rows, groups=1, definitions=definitions)
 
 
 def _values(fit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of the numbers and words of a fit, without its lists and mappings."""
+    """Yield the names and texts of the numbers and the note of a fit, without its lists and an empty note."""
     for name, value in fit.items():
-        if isinstance(value, bool | int | float | str):
+        if isinstance(value, int | float | str) and value != "":
             yield name, f"{value:g}" if isinstance(value, float) else str(value)

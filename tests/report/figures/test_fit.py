@@ -29,12 +29,13 @@ def test_line_of_a_weight_decay_is_the_mean_over_seeds_at_each_tau():
     assert np.isnan(single.curve.std).all()
 
 
-def test_settings_without_a_fit_have_no_panel():
+def test_settings_without_a_fit_of_several_tau_have_no_panel():
     tree = {"methods": [{"name": "m", "title": "M"}], "settings": [{"name": "few"}, {"name": "all"}]}
     cells = {(name, "m"): Cell("t", name, "m", "r", (0,)) for name in ("few", "all")}
     cells["few", "m"].done[0] = {"fit": {"weight_decay": 0.5, "tau": 1.0, "temperature": 1.0, "grid": []}}
     assert fit_figures(TableData(tree, cells, {}, {})) == []
     cells["all", "m"].done[0] = {"fit": {"weight_decay": 0.1, "tau": 1.0, "grid": grid(1, 2, 5, 6)}}
+    cells["few", "m"].done[0] = {"fit": {"grid": [point for point in grid(1, 2, 5, 6) if point["tau"] == 1]}}
     (figure,) = fit_figures(TableData(tree, cells, {}, {}))
     (panel,) = figure.panels
     assert panel.setting == 1

@@ -120,6 +120,9 @@ def test_classes_have_their_names_and_most_frequent_confusion():
     ]
     assert rows[1][3:6] == ["100.0 ± 0.00", "83.3 ± 23.57", "–"]
     assert rows[3] == ["wren", "5", "0", "not measured", "–", "–", "not measured", "–"]
+    chosen = chosen._replace(not_measured=["dunnock"])  # all its test images are one group
+    rows = [row[2:] for row in classes_table([model, control], [chosen], TITLES).rows]
+    assert rows[1] == ["dunnock", "23", "2", "not measured", "–", "–", "not measured", "–"]
 
 
 def test_classes_of_the_control_stand_once_if_it_is_recommended():
@@ -145,3 +148,10 @@ def test_fitted_values_of_methods_with_the_same_fit_share_a_row():
         ["all", "1", "0.0005", "0.5", "Supervised"],
     ]
     assert fit_table([cell("supervised_la", (labels, labels))], TITLES).rows == []
+
+
+def test_values_that_were_not_fitted_have_a_note():
+    run = photo_metrics("supervised_la", 0, [0, 1], [0, 1], fit={"temperature": 1.0, "grid": [], "note": "30 labels"})
+    table = fit_table([Cell("birds", "all", "supervised_la", "r", (0,), done={0: run})], TITLES)
+    assert table.rows == [["all", "0", "1", "30 labels", "Supervised + LA"]]
+    assert [term for term, _ in table.definitions] == ["Temperature", "Note"]
