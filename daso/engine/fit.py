@@ -107,7 +107,7 @@ def _logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def fit_labels(
     config: Mapping[str, Any], pool: FeaturePool, groups: IntArray
 ) -> tuple[dict[str, Any], dict[str, FloatArray | IntArray]]:
-    """Choose the point of the grid with the least class-balanced log loss, and its temperature.
+    """Choose a point of the grid by the class-balanced log loss of calibrated predictions: `choose_point`.
 
     `groups` (N,) are those of the images of the pool, of which no two folds share one. Returns the record of the fit,
     and arrays: `folds` (N,), -1 for images that only train, and `logits` (N, K), NaN for these. With too few labels or
@@ -132,20 +132,23 @@ def fit_labels(
     predictions = out_of_fold_logits(config, pool, folds, grid)[scored]
     scores = [score(predictions[:, i], labels[scored], folds[folds >= 0]) for i in range(len(grid))]
     default = next((each["tau"] for each in config["method"]["addons"] if each["name"] == "logit_adjustment"), 1.0)
-    best = _least([each["loss"] for each in scores], [point.tau for point in grid], default)
-    logits[scored] = predictions[:, best]
-    temperature = fit_temperature(predictions[:, best], labels[scored])
     points = [{**point._asdict(), **each} for point, each in zip(grid, scores, strict=True)]
-    fitted = {**grid[best]._asdict(), "temperature": temperature, "grid": points, "note": ""}
+    chosen = choose_point(points, default)
+    logits[scored] = predictions[:, chosen]
+    fitted = {name: points[chosen][name] for name in ("weight_decay", "tau", "temperature")}
+    fitted |= {"grid": points, "note": ""}
     return {**record, **fitted}, {"folds": folds, "logits": logits.numpy()}
 
 
-def _least(losses: Sequence[float], taus: Sequence[float], default: float) -> int:
-    """Return the position of the least loss to four digits, of these the one whose tau is nearest to the default.
+def choose_point(points: Sequence[Mapping[str, float]], tau: float) -> int:
+    """Return the position of the chosen point, by the rule of one standard error (Hastie et al. 2009, section 7.10).
 
-    Tau has no effect if all classes have the same number of labels.
+    Of all points whose loss is at most one standard error above the least one, those with the tau nearest to the given
+    one are preferred, of these the one with the largest weight decay.
     """
-    return min(range(len(losses)), key=lambda i: (round(losses[i], 4), abs(taus[i] - default)))
+    least = min(points, key=lambda point: point["loss"])
+    near = [i for i, point in enumerate(points) if point["loss"] <= least["loss"] + least["error"]]
+    return min(near, key=lambda i: (abs(points[i]["tau"] - tau), -points[i]["weight_decay"]))
 
 
 def _too_few(record: Mapping[str, Any], least: int) -> str:
@@ -181,8 +184,15 @@ def part_of(pool: FeaturePool, mask: IntArray) -> FeaturePool:
 
 
 def score(logits: Tensor, labels: Tensor, folds: IntArray) -> dict[str, float]:
-    """Return the class-balanced log loss of logits (n, K), and its standard error over the folds (n,)."""
+    """Return the class-balanced log loss of logits (n, K) at their best temperature.
+
+    It comes with this temperature and with its standard error over the folds (n,). Without a temperature, the scale of
+    the logits would choose the weight decay.
+    """
+    temperature = fit_temperature(logits, labels)
+    logits = logits / temperature
     weights, losses = balanced_weights(labels), cross_entropy(logits.double(), labels)
     rows = [torch.from_numpy(folds == fold) for fold in np.unique(folds)]
     means = torch.stack([weights[each] @ losses[each] / weights[each].sum() for each in rows])
-    return {"loss": balanced_log_loss(logits, labels), "error": float(means.std() / len(rows) ** 0.5)}
+    error = float(means.std() / len(rows) ** 0.5)
+    return {"loss": balanced_log_loss(logits, labels), "error": error, "temperature": temperature}

@@ -9,7 +9,7 @@ import torch
 from daso.config.build import build
 from daso.data.features import VIEW_KINDS
 from daso.engine.feature_pool import FeaturePool
-from daso.engine.fit import Heads, Point, fit_labels, out_of_fold_logits, part_of, score
+from daso.engine.fit import Heads, Point, choose_point, fit_labels, out_of_fold_logits, part_of, score
 from daso.engine.resident import Resident
 from tests.engine.world import CONFIG, CPU
 
@@ -70,23 +70,35 @@ def test_image_is_predicted_by_the_head_of_its_fold():
 
 
 def test_score_weighs_classes_equally_and_has_its_error_over_folds():
-    """Log losses: log 2 and log 2 for the two images of class 0, 0 and log 4 for class 1 (weights 1/4).
+    """Of class 0, both images have log 2 at any temperature; of class 1, one has 0, the other is wrong by log 3.
 
-    The loss is log 2; the folds (first and third image, second and fourth) have the means log(2) / 2 and 3 log(2) / 2,
-    whose standard deviation is log(2) / sqrt(2), divided by sqrt(2) for two folds.
+    The temperature is then the largest one, 5, at which its loss x is log(1 + 3^(1/5)). Each weight is 1/4, so the loss
+    is (2 log 2 + x) / 4; the folds (first and third image, second and fourth) have the means log(2) / 2 and
+    (log 2 + x) / 2, whose standard deviation is x / sqrt(8), divided by sqrt(2) for two folds.
     """
-    third = math.log(3)
-    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [-50.0, 50.0], [third, 0.0]])
+    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [-90.0, 90.0], [math.log(3), 0.0]])
     result = score(logits, torch.tensor([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
-    assert result["loss"] == pytest.approx(math.log(2))
-    assert result["error"] == pytest.approx(math.log(2) / 2)
+    wrong = math.log(1 + 3**0.2)
+    assert result["temperature"] == pytest.approx(5, abs=1e-3)
+    assert result["loss"] == pytest.approx((2 * math.log(2) + wrong) / 4, abs=1e-4)
+    assert result["error"] == pytest.approx(wrong / 4, abs=1e-4)
 
 
-def test_point_with_the_least_loss_is_chosen():
+def test_point_within_one_standard_error_with_the_nearest_tau_and_the_largest_decay_is_chosen():
+    """The least loss is .80 with the error .05: .84 and .85 are within it, .86 is not."""
+    losses = {(0.1, 1.5): 0.80, (0.1, 1.0): 0.84, (0.5, 1.0): 0.85, (0.9, 1.0): 0.86, (0.9, 1.5): 0.82}
+    points = [{"weight_decay": decay, "tau": tau, "loss": loss, "error": 0.05} for (decay, tau), loss in losses.items()]
+    assert choose_point(points, 1.0) == 2
+    assert choose_point(points, 2.0) == 4
+    assert choose_point(points[:1], 1.0) == 0
+
+
+def test_values_and_logits_of_the_record_are_those_of_the_chosen_point():
     record, arrays = fit_labels(config(), pool(), np.arange(18))
-    best = min(record["grid"], key=lambda point: point["loss"])
+    best = record["grid"][choose_point(record["grid"], 1.5)]
     assert len(record["grid"]) == 4
-    assert {name: record[name] for name in ("weight_decay", "tau")} == {n: best[n] for n in ("weight_decay", "tau")}
+    names = ("weight_decay", "tau", "temperature")
+    assert {name: record[name] for name in names} == {name: best[name] for name in names}
     assert (record["labels"], record["scored"], record["folds"], record["note"]) == (18, 18, 3, "")
     logits = torch.from_numpy(arrays["logits"])
     assert score(logits, torch.tensor(LABELS), arrays["folds"])["loss"] == pytest.approx(best["loss"], abs=1e-6)

@@ -29,6 +29,7 @@ rule encode:
     params:
         key=lambda wildcards: KEYS.encode(wildcards.dataset, wildcards.protocol),
         config=encode_json,
+    # On a busy machine, threads that wait actively for each other would take many times as long.
     shell:
-        "printf '%s\\n' {params.config:q} | python -m daso encode --config - --store data/store/{wildcards.dataset} "
-        "--out data/features/{wildcards.dataset}/{wildcards.protocol} &> {log} && echo {params.key} > {output.key}"
+        "printf '%s\\n' {params.config:q} | OMP_WAIT_POLICY=passive python -m daso encode --config - "
+        "--store data/store/{wildcards.dataset} --out data/features/{wildcards.dataset}/{wildcards.protocol} &> {log} && echo {params.key} > {output.key}"

@@ -14,8 +14,8 @@ from daso.report.results.curves import Curve
 
 CAPTION = (
     "Loss of supervised + LA on labeled images that it was not trained on, over the strength tau of logit adjustment, "
-    "for each weight decay: cross-entropy, mean over classes, all folds. The runs of a seed use the values at its "
-    "lowest point, or, of equal points, at that with the tau nearest to its default."
+    "for each weight decay: cross-entropy of calibrated predictions, mean over classes. Of the points within one "
+    "standard error of the lowest one, that with the tau nearest to 1 and the largest weight decay is used."
 )
 
 
