@@ -108,7 +108,12 @@ class Keys:
         return str(self.fit_config(run)["key"])
 
     def fit_config(self, run: Run) -> Tree:
-        """Return the configuration of a fit: that of the run whose recipe is fitted, the grid, and the fit's key."""
+        """Return the configuration of a fit: that of the run whose recipe is fitted, the grid, and the fit's key.
+
+        Raises ParamsError if the protocol has no fit.
+        """
+        if "fit" not in self.params.protocols[run.protocol]:
+            raise ParamsError(f"{self.params.file('protocol', run.protocol)}: missing fit; add it, or request no fit")
         config = resolve(self.params, run._replace(method=CONTROL))
         config["plan"] = {"features": {"key": self.encode(run.dataset, run.protocol)}}
         config["fit"] = copy_tree(self.params.protocols[run.protocol]["fit"])

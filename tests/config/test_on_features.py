@@ -204,6 +204,12 @@ def test_ablation_keeps_its_own_value():
     assert fitted_options(method, {"logit_adjustment.tau": 2.0}) == {"weight_decay": "optimizer.weight_decay"}
 
 
+def test_protocol_without_a_fit_has_no_key_of_one():
+    with pytest.raises(ParamsError) as raised:
+        Keys(with_network()).fit(Run("digits", "n20-m80-l20-u10r", "features", "supervised", 0))
+    assert str(raised.value) == "params/protocols/features.yaml: missing fit; add it, or request no fit"
+
+
 def test_keys_of_fits_and_runs_depend_on_the_grid():
     run = Run("digits", "n20-m80-l20-u10r", "features", "supervised", 0)
     first, other = keys_with_fit(), keys_with_fit(folds=3)
