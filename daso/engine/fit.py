@@ -152,7 +152,7 @@ def choose_point(points: Sequence[Mapping[str, float]], tau: float) -> int:
 
 
 def _too_few(record: Mapping[str, Any], least: int) -> str:
-    """Return why nothing is fitted; empty if something is."""
+    """Return the reason why nothing is fitted; empty if values are fitted."""
     if record["labels"] < least:
         reason = f"{record['labels']} labels, fewer than fit.least_labels ({least})"
     elif not record["folds"]:

@@ -1,4 +1,4 @@
-"""Keep files.csv of a store, the file of each image, true to the present names of the user's own files.
+"""Update files.csv of a store, the file of each image, to the present names of the user's own files.
 
 Names of unlabeled files do not enter keys, so a store stays current if files are renamed or moved within the folder.
 """
@@ -35,7 +35,7 @@ def refresh_file_lists(params: Params, datasets: Iterable[str]) -> None:
 
 
 def with_present_names(table: bytes, root: Path) -> bytes:
-    """Return a list of files with the present name of each content; a row whose content is nowhere stays as it is."""
+    """Return a list of files with the present name of each content; a row whose content is missing is unchanged."""
     reader = csv.DictReader(io.StringIO(table.decode("utf-8", "surrogateescape"), newline=""))
     rows, digests = list(reader), _present_digests(root)
     unchanged = {row["file"] for row in rows if digests.get(row["file"]) == row["sha256"]}

@@ -43,7 +43,7 @@ OURS, TIMM, PLAIN = "ours", "timm's forward pass", "plain PyTorch"
 
 
 class Result(NamedTuple):
-    """Processor seconds of each contender in each round, what one unit of them is, and the largest allowed ratio."""
+    """Processor seconds per unit of each contender in each round, the name of the unit, and the largest allowed ratio."""
 
     times: Times
     unit: str

@@ -47,7 +47,7 @@ class PairedComparison(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return whether the unlabeled images help or hurt, or that no difference is shown."""
+        """Return the verdict on the unlabeled images: they help, hurt, or no difference is shown."""
         return self.interval.verdict
 
 

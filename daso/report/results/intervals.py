@@ -63,7 +63,7 @@ class ConfidenceInterval(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return whether the first method helps or hurts, or that no difference is shown."""
+        """Return the verdict on the first method: it helps, hurts, or no difference is shown."""
         if self.few_differ or self.low <= 0 <= self.high:
             return NO_DIFFERENCE
         return HELPS if self.low > 0 else HURTS

@@ -112,7 +112,7 @@ def _not_measured(verdicts: Sequence[UnlabeledVerdict]) -> Iterator[tuple[str, s
 
 
 def _verdict(comparison: PairedComparison) -> str:
-    """Return the verdict with what limits it."""
+    """Return the verdict with its limitations."""
     few = f"differ on {_differing(comparison)}" if comparison.interval.few_differ else ""
     return ", ".join(filter(None, [comparison.verdict, few, "one seed" if len(comparison.seeds) == 1 else ""]))
 
