@@ -43,7 +43,7 @@ OURS, TIMM, PLAIN = "ours", "timm's forward pass", "plain PyTorch"
 
 
 class Result(NamedTuple):
-    """Processor seconds per unit of each contender in each round, the name of the unit, and the largest allowed ratio."""
+    """Processor seconds per unit of each contender in each round, name of the unit, and largest allowed ratio."""
 
     times: Times
     unit: str
