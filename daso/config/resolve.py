@@ -176,8 +176,9 @@ def resolve(params: Params, run: Run) -> Tree:
     given |= {"fit": {}} if "fit" in protocol else {}
     given |= {"predictions": True} if protocol["evaluation"].get("predictions") else {}
 
-    def upstream_id(method: str) -> str:
-        return trained_run(params, run._replace(method=method)).id
+    def upstream_id(method: str, *, own_setting: bool = False) -> str:
+        upstream = run._replace(method=method)
+        return (upstream if own_setting else trained_run(params, upstream)).id
 
     return {
         "run": run.id,

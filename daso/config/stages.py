@@ -40,17 +40,21 @@ def stages_of(method: Tree, steps: int) -> tuple[Stage, ...]:
     return stages
 
 
-def plan_config(stage: Stage, method: str, upstream_id: Callable[[str], str]) -> Tree:
+def plan_config(stage: Stage, method: str, upstream_id: Callable[..., str]) -> Tree:
     """Return the results that a stage of a method loads from other runs, by their ids, and those that it saves.
 
-    `upstream_id` returns the id of the run of a method or of a stage, "method.stage".
+    `upstream_id` returns the id of the run of a method or of a stage, "method.stage"; with `own_setting`, in the
+    setting of this run even if another one has the same labeled images, since its unlabeled images are others.
     """
     plan: Tree = {}
     match stage.split:
         case Expanded(by, exponent):
             plan["split"] = {"of": upstream_id(f"{method}.{by}"), "exponent": exponent}
         case PseudoLabeled(by):
-            plan["split"] = {"of": upstream_id(by), "exponent": 0.0}  # of all classes, all pseudo-labels
+            plan["split"] = {
+                "of": upstream_id(by, own_setting=True),
+                "exponent": 0.0,
+            }  # of all classes, all pseudo-labels
         case HeldOut(per_class):
             plan["split"] = {"held_out": per_class}
     if stage.encoder:

@@ -6,7 +6,7 @@ import pytest
 
 from daso.config.checks import check_run
 from daso.config.controls import control_errors
-from daso.config.resolve import parse_run, resolve
+from daso.config.resolve import Run, parse_run, resolve, trained_run, upstream_runs
 from daso.errors import ParamsError
 from tests.repository import PARAMS
 
@@ -42,3 +42,11 @@ def test_control_must_have_the_same_fitted_values():
     suites = {"s": {"protocol": "photos", "tables": [table]}}
     (line,) = control_errors(replace(PARAMS, methods={**PARAMS.methods, "own": own}, suites=suites))
     assert "fitted values: tau and weight_decay, tau; set the same values" in line
+
+
+def test_pseudo_labels_are_those_of_the_own_setting():
+    """Supervised runs of `in-out` are those of `in`, which has other unlabeled images."""
+    plan = resolve(PARAMS, Run("semi-aves", "in-out", "zoo", "self_training_la", 0))["plan"]
+    assert plan["split"]["of"] == "semi-aves/in-out/zoo/supervised_la/s0"
+    (run,) = upstream_runs(PARAMS, Run("semi-aves", "in-out", "zoo", "self_training_la", 0))
+    assert (run.setting, trained_run(PARAMS, run).setting) == ("in-out", "in")
