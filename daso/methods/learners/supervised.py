@@ -10,7 +10,7 @@ from daso.records import Batch, Env, Losses, Step
 
 
 class Supervised(Learner):
-    """Cross-entropy on the labeled images; the evaluation model is the student."""
+    """Cross-entropy on the labeled images; the evaluation model is the student, unless the protocol sets one."""
 
     views = Views(x=("weak",), u=())
     provides = frozenset({"labeled"})
