@@ -45,7 +45,7 @@ ENTRIES = {
     "data": ("daso.data.catalog",),
     "encode": ("daso.engine.encode", "daso.data.features"),
     "split": ("daso.data.split", "daso.data.store"),
-    "fit": ("daso.engine.fit", "daso.data.features", "daso.data.split", "daso.data.store"),
+    "fit": ("daso.runs.fit",),
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
     "report": ("daso.report.suite_report",),

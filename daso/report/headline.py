@@ -50,6 +50,7 @@ class Headline:
     chance: str  # cells outside the band, and the number that chance alone would give
     verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
+    further: list[SummaryLine]  # verdicts and recommended models of further settings
     lines: list[SummaryLine]
     departures: list[SummaryLine]  # differences from the paper
     blocks: list[TablePanels]
@@ -74,10 +75,8 @@ def build_headline(
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
-        lines=[
-            *_further_settings(unlabeled[1:], titles),
-            *_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled)),
-        ],
+        further=list(_further_settings(unlabeled[1:], titles)),
+        lines=list(_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled))),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
         legend=[(mark, verdict) for verdict, mark in MARKS.items() if verdict in verdicts],

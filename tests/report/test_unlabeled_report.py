@@ -76,7 +76,10 @@ def test_further_settings_are_facts_of_the_summary(project, suite):
         for seed in range(3):
             metrics = photo_metrics(method, seed, LABELS, invented_predictions(LABELS, accuracy, seed))
             project.write_metrics({**metrics, "run": metrics["run"].replace("/all/", "/few/"), "setting": "few"})
-    markdown = (project.build(suite) / "report.md").read_text()
+    out = project.build(suite)
+    markdown, terminal = (out / "report.md").read_text(), (out / "summary.txt").read_text()
+    further = "Setting few: No benefit of the unlabeled images is shown: Self-training + LA is "
+    assert terminal.index(further) < terminal.index(f"Setting all: {HELPS}")
     assert f"## Summary\n\n**Setting all: {HELPS}" in markdown
-    assert "\n- Setting few: No benefit of the unlabeled images is shown: Self-training + LA is " in markdown
+    assert f"\n- {further}" in markdown
     assert "\n- Recommended model: Supervised + LA, balanced accuracy " in markdown

@@ -32,6 +32,7 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]
 from daso.aliases import FloatArray, IntArray
 
 DRAWS = 2000  # of the bootstrap: the standard error of its variance is 3 %
+NUMBERS_AT_ONCE = 2**23  # weights of groups that are drawn in one operation
 FEWEST_GROUPS = 2  # of test images of a measured class; the variance of one group is unknown
 HELPS, HURTS, NO_DIFFERENCE = "helps", "hurts", "no difference shown"
 
@@ -118,10 +119,18 @@ def _sums_by_group(seeds: Sequence[PairedImages], k: int) -> tuple[FloatArray, F
 
 def _bootstrap_variance(images: FloatArray, gains: FloatArray) -> float:
     """Return the variance of the mean gain of a class, over draws of its groups; both arguments are (S, G)."""
-    groups = images.shape[1]
-    drawn = np.random.RandomState(0).randint(groups, size=(DRAWS, groups - 1))
-    flat = (drawn + groups * np.arange(DRAWS)[:, None]).ravel()
-    weights = np.bincount(flat, minlength=DRAWS * groups).reshape(DRAWS, groups).astype(float)
-    drawn_images = weights @ images.T  # (DRAWS, S)
-    means = np.divide(weights @ gains.T, drawn_images, out=np.full(drawn_images.shape, np.nan), where=drawn_images > 0)
+    groups, random = images.shape[1], np.random.RandomState(0)
+    block = max(1, NUMBERS_AT_ONCE // groups)
+    sizes = [min(block, DRAWS - first) for first in range(0, DRAWS, block)]
+    means = np.concatenate([_drawn_means(random, size, images, gains) for size in sizes])
     return float(np.nanmean(means, axis=1).var())
+
+
+def _drawn_means(random: np.random.RandomState, draws: int, images: FloatArray, gains: FloatArray) -> FloatArray:
+    """Return the mean gain of a class in some draws of its groups, by draw and seed (draws, S)."""
+    groups = images.shape[1]
+    drawn = random.randint(groups, size=(draws, groups - 1))
+    flat = (drawn + groups * np.arange(draws)[:, None]).ravel()
+    weights = np.bincount(flat, minlength=draws * groups).reshape(draws, groups).astype(float)
+    drawn_images = weights @ images.T  # (draws, S)
+    return np.divide(weights @ gains.T, drawn_images, out=np.full(drawn_images.shape, np.nan), where=drawn_images > 0)
