@@ -20,7 +20,7 @@ from daso.errors import DataError
 
 PHOTO_PROTOCOL = "photos"
 SEEDS = [0, 1, 2, 3, 4]
-LABELED_METHODS = ("supervised_la", "supervised")  # gains of others are over the first one
+LABELED_METHODS = ("supervised", "supervised_la")
 CONTROLS = {  # of methods that use unlabeled images: the same without them
     "self_training_la": "supervised_la",
     "fixmatch_la": "supervised_la",

@@ -75,7 +75,7 @@ def plot_by_rank(
     return canvas.svg(title, table.tooltips, tag=tag)
 
 
-def plot_grid(lines: Sequence[Line], title: str, x_label: str, y_label: str, size: Size = SMALL, tag: str = "") -> str:
+def plot_grid(lines: Sequence[Line], title: str, x_label: str, y_label: str, size: Size = WIDE, tag: str = "") -> str:
     """Plot values at a few points of an option, a line for each value of another one, with bands over seeds."""
     stds = [np.nan_to_num(line.curve.std) for line in lines]
     low = min(float((line.curve.mean - std).min()) for line, std in zip(lines, stds, strict=True))

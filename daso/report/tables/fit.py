@@ -44,4 +44,4 @@ def _values(fit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of the numbers and the note of a fit, without its lists and an empty note."""
     for name, value in fit.items():
         if isinstance(value, int | float | str) and value != "":
-            yield name, f"{value:g}" if isinstance(value, float) else str(value)
+            yield name, f"{value:.3g}" if isinstance(value, float) else str(value)
