@@ -143,8 +143,10 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
             yield from unknown("method", method, params.methods, where)
         for method in table.get("paper", {}).get("addons", {}):
             yield from unknown("method", method, table["methods"], f"{where}paper.addons: ")
-        for method in [name for pair in table.get("controls", {}).items() for name in pair]:
-            yield from unknown("method", method, table["methods"], f"{where}controls: ")
+        for method in dict.fromkeys(name for pair in table.get("controls", {}).items() for name in pair):
+            yield from unknown("method", method, params.methods, f"{where}controls: ")
+            if method in params.methods and method not in table["methods"]:
+                yield f"{file}: {where}controls: '{method}' is not in the table's methods; add it, or remove it here"
 
 
 def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:

@@ -100,7 +100,7 @@ def _first_sentence(suite: Tree, summary: Summary, judged_cells: Sequence[Judged
     if any("controls" in table for table in suite["tables"]):
         return (
             "No verdict on the unlabeled images: it requires a method, its control and the control of most methods, "
-            "finished with a common seed, and two groups of test images of a class"
+            "finished with a common seed, and two classes with two groups of test images each"
         )
     counted, _, _ = gains.partition(": ")
     return f"Gains: {counted}" if gains else f"No verdict: {_reason(judged_cells)}"

@@ -49,6 +49,16 @@ def test_wrong_control_is_an_error(controlled, controls, line):
     assert errors()[0] == line
 
 
+def test_method_and_control_that_the_table_lacks_have_one_line_each(controlled):
+    controlled("suites/smoke.yaml", lambda tree: tree["tables"][0].update(methods=["fixmatch_daso"]))
+    pairs = {"fixmatch": "supervised", "fixmatch_daso": "supervised"}
+    controlled("suites/smoke.yaml", lambda tree: tree["tables"][0].update(controls=pairs))
+    assert errors() == [
+        f"{WHERE}'{name}' is not in the table's methods; add it, or remove it here"
+        for name in ("fixmatch", "supervised")
+    ]
+
+
 def test_plan_that_reads_unlabeled_images_is_no_control(controlled):
     controlled("methods/supervised.yaml", lambda tree: tree.update(plan={"name": "survey", "held_out": 1}))
     assert errors() == [

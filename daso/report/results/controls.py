@@ -199,7 +199,9 @@ def _same_images(one: Predictions, other: Predictions) -> bool:
 
 
 def _measured(runs: Collection[Predictions]) -> list[int]:
-    return measured_classes([run.labels for run in runs], [run.groups for run in runs]) if runs else []
+    """Return the measured classes; none if there is one alone, whose recall a constant prediction maximizes."""
+    classes = measured_classes([run.labels for run in runs], [run.groups for run in runs]) if runs else []
+    return classes if len(classes) > 1 else []
 
 
 def _balanced_accuracy(runs: Sequence[Predictions], classes: Sequence[int]) -> MeanStd:

@@ -144,6 +144,8 @@ def _interval(comparison: PairedComparison) -> str:
 
 
 def _against(comparison: PairedComparison, titles: Mapping[str, str]) -> str:
-    difference = comparison.interval.difference
+    difference, control = comparison.interval.difference, titles[comparison.control]
+    if not round(difference, 9):
+        return f"as accurate as {control}"
     side = "below" if difference < 0 else "above"
-    return f"{signed_points(abs(difference)).removeprefix('+')} points {side} {titles[comparison.control]}"
+    return f"{signed_points(abs(difference)).removeprefix('+')} points {side} {control}"

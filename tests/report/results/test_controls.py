@@ -90,6 +90,15 @@ def test_only_seeds_with_the_same_test_images_are_compared(project, judged):
     assert (comparison.seeds, comparison.accuracy.n, comparison.verdict) == ((0, 1), 2, HELPS)
 
 
+@pytest.mark.parametrize(("classes", "verdicts"), [((0, 1), 1), ((0,), 0)])
+def test_verdict_requires_two_measured_classes(project, classes, verdicts):
+    """The recall of one class alone says nothing: a method that always predicts it is right on each of its images."""
+    suite, labels = photo_suite(seeds=(0,)), np.repeat(classes, 100)
+    for method, accuracy in {**ACCURACIES, "self_training_la": 1.0}.items():
+        project.write_metrics(photo_metrics(method, 0, labels, invented_predictions(labels, accuracy, 0)))
+    assert len(unlabeled_verdicts(suite, collect(suite, project.metrics, project.scratch))) == verdicts
+
+
 def test_suites_without_controls_or_predictions_have_no_verdict(project, judged):
     suite, _ = judged({})
     cells = collect(suite, project.metrics, project.scratch)

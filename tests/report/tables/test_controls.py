@@ -55,6 +55,14 @@ def test_first_sentence_states_the_verdict(comparisons, sentence):
     assert verdict_sentence(verdict(*comparisons), TITLES) == sentence
 
 
+def test_method_that_equals_its_control_is_neither_above_nor_below():
+    sentence = verdict_sentence(verdict(comparison("self_training_la", 0.0, 0.0, differing=0)), TITLES)
+    assert sentence == (
+        "No benefit of the unlabeled images is shown: Self-training + LA is as accurate as Supervised + LA (they "
+        "differ on 0 of 400 groups of test images, too few to show a difference)"
+    )
+
+
 def test_too_few_images_that_differ_stand_in_place_of_the_interval():
     """2^-5 = 0.031 is above 0.05 / 3 = 0.0167, 2^-6 = 0.0156 is not: seven groups have to differ."""
     few, enough = (comparison("self_training_la", 1.0, 3.0, differing=differing) for differing in (6, 7))
