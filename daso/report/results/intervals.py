@@ -133,4 +133,5 @@ def _drawn_means(random: np.random.RandomState, draws: int, images: FloatArray, 
     flat = (drawn + groups * np.arange(draws)[:, None]).ravel()
     weights = np.bincount(flat, minlength=draws * groups).reshape(draws, groups).astype(float)
     drawn_images = weights @ images.T  # (draws, S)
-    return np.divide(weights @ gains.T, drawn_images, out=np.full(drawn_images.shape, np.nan), where=drawn_images > 0)
+    means = np.full(drawn_images.shape, np.nan)
+    return np.asarray(np.divide(weights @ gains.T, drawn_images, out=means, where=drawn_images > 0))
