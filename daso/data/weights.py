@@ -43,7 +43,8 @@ class Weights(NamedTuple):
         with self.path.open("rb") as file:
             if is_web_page(file.read(HEAD_BYTES)):
                 raise DataError(f"{self.path}: a web page instead of weights; download the file itself from {self.url}")
-        return pinned_digest(self.path, self.sha256, f"download it from {self.url}")
+        fix = f"download it from {self.url}, or correct sha256 of the network"
+        return pinned_digest(self.path, self.sha256, fix)
 
 
 def _find(model: str, weights: str) -> Path:
