@@ -72,6 +72,8 @@ def build(
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
     learner = build_learner(config, env, upstream.options)
+    if protocol["evaluation"].get("model") == "ema":
+        learner.evaluation_model = "teacher"
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
     digest = None
@@ -115,8 +117,6 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
     learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
-    if config["protocol"]["evaluation"].get("model") == "ema":
-        learner.evaluation_model = "teacher"
     _check_compatibility(learner, method)
     return learner
 

@@ -84,7 +84,11 @@ class Learner(nn.Module):
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
         super().__init__()
         self.addons = nn.ModuleList(addons)
-        self.chain = tuple(addons)  # in the order of the params file, which is part of the method's definition
+
+    @property
+    def chain(self) -> list[AddOn]:
+        """Return the add-ons in the order of the params file, which is part of the method's definition."""
+        return list(self.addons)  # type: ignore[arg-type]
 
     def set_phase(self, t: int) -> Hashable:
         """Set every add-on's phase for step t; return all phases."""

@@ -109,6 +109,7 @@ def trainer(name: str) -> Trainer:
             "precision": "fp32",
             "network": {"name": "wide_resnet", "depth": 28, "width": 2},
             "teacher": {"decay": 0.999, "bn": "authors"},
+            "evaluation": {"every": recipe["steps"], "median_of": 1},
         },
         "method": {part: recipe[part] for part in ("unlabeled_ratio", "learner", "addons")},
         "optimizer": recipe["optimizer"],

@@ -18,6 +18,7 @@ def project(built, tmp_path_factory):
     supervised, fixmatch = METHODS
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(controls={fixmatch: supervised}))
     project.edit("protocols/tiny.yaml", lambda tree: tree["evaluation"].update(model="ema", predictions=True))
+    project.edit("protocols/tiny.yaml", lambda tree: tree["teacher"].update(decay=0.5))  # few steps train the EMA model
     same = {"optimizer.lr": 0.03, "optimizer.factor": 1.0}
     project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update(same))
     project.commit("a control")
