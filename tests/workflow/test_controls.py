@@ -18,7 +18,6 @@ def project(built, tmp_path_factory):
     supervised, fixmatch = METHODS
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(controls={fixmatch: supervised}))
     project.edit("protocols/tiny.yaml", lambda tree: tree["evaluation"].update(model="ema", predictions=True))
-    project.edit("protocols/tiny.yaml", lambda tree: tree["teacher"].update(decay=0.5))  # few steps train the EMA model
     same = {"optimizer.lr": 0.03, "optimizer.factor": 1.0}
     project.edit("protocols/tiny.yaml", lambda tree: tree["overrides"].update(same))
     project.commit("a control")
@@ -27,9 +26,15 @@ def project(built, tmp_path_factory):
 
 
 def test_terminal_ends_with_verdict_and_recommended_model(project):
-    """Seed 0 alone, on 500 test images of digits, each a group of its own."""
+    """Seed 0 alone, on 500 test images of digits, each a group of its own.
+
+    In so few steps no confidence exceeds the threshold, so the method is its control.
+    """
     *_, verdict, recommended = project.read("reports/tiny/summary.txt").splitlines()
-    assert "interval over test images of one seed, without the variance of seeds, given these labels)" in verdict
+    assert verdict == (
+        "No benefit of the unlabeled images is shown: FixMatch + DASO is as accurate as Supervised (they differ on 0 "
+        "of 500 groups of test images, too few to show a difference)"
+    )
     (model,) = json.loads(project.read(FILE))["models"]
     titles = {"supervised": "Supervised", "fixmatch_daso": "FixMatch + DASO"}
     assert recommended.startswith(f"Recommended model: {titles[model['method']]}, balanced accuracy ")
