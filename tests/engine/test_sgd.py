@@ -33,6 +33,16 @@ def test_equals_torch_optim_bit_for_bit(options):
         assert torch.equal(one.momentum["used"], other.state[theirs["used"]]["momentum_buffer"])
 
 
+def step_both(one, other, ours, theirs, generator):
+    """Take a step of both optimizers with the same random gradients of all weights."""
+    one.zero_grad()
+    for name in ours:
+        gradient = torch.randn(3, 4, generator=generator)
+        ours[name].grad, theirs[name].grad = gradient.clone(), gradient.clone()
+    one.step()
+    other.step()
+
+
 def test_groups_with_a_factor_equal_groups_of_torch_optim():
     """The longest prefix counts; a factor of 1/4 is exact, so the rates are equal bit for bit."""
     generator = torch.Generator().manual_seed(0)
@@ -47,12 +57,7 @@ def test_groups_with_a_factor_equal_groups_of_torch_optim():
     for _ in range(3):
         for each in (rate, *rates):
             each.div_(2)
-        one.zero_grad()
-        for name in names:
-            gradient = torch.randn(3, 4, generator=generator)
-            ours[name].grad, theirs[name].grad = gradient.clone(), gradient.clone()
-        one.step()
-        other.step()
+        step_both(one, other, ours, theirs, generator)
     assert not any(torch.equal(ours[name], start[name]) for name in names)
     assert all(torch.equal(ours[name], theirs[name]) for name in names)
 
@@ -66,12 +71,7 @@ def test_biases_without_decay_equal_a_group_of_torch_optim_without_decay():
     groups = [{"params": [theirs[names[0]], theirs[names[2]]]}, {"params": [theirs[names[1]]], "weight_decay": 0.0}]
     other = torch.optim.SGD(groups, lr=0.1, fused=True, **OPTIONS)
     for _ in range(3):
-        one.zero_grad()
-        for name in names:
-            gradient = torch.randn(3, 4, generator=generator)
-            ours[name].grad, theirs[name].grad = gradient.clone(), gradient.clone()
-        one.step()
-        other.step()
+        step_both(one, other, ours, theirs, generator)
     assert all(torch.equal(ours[name], theirs[name]) for name in names)
 
 
