@@ -38,8 +38,14 @@ class Encoder(nn.Module):
     frozen: frozenset[str] = frozenset()  # names of the weights and buffers that training leaves unchanged
     pretrained = False  # True if its weights come from a file
     preprocessing: Preprocessing | None = None  # None: normalised as the configuration states, resized bilinearly
+    layered = False  # True if it has groups of layers
     weights_url = ""  # where such a file comes from
     license = ""  # of the weights
+
+    @property
+    def layer_groups(self) -> dict[str, int]:
+        """Groups of layers by name of weight or buffer, from 0 at the images; {} if the encoder has no groups."""
+        return {}
 
     def load_pretrained(self, weights: Path) -> None:
         """Load weights from a file; an encoder that has the option `weights` implements this."""
