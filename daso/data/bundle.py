@@ -3,7 +3,8 @@
 A bundle holds `configs/<run id>.json`; every input file of a run at its path in a working copy, except those that runs
 of the bundle produce; `data/weights/<digits of SHA-256>.pth`, pretrained weights, with the configuration in `.json`
 beside those of a run; `data/store/<dataset>/` with the manifest and labels unchanged and the images as lossless WebP;
-and, written last, `bundle.json` with the digest of each file and the commit of the code. Results go to `runs/<run id>/`.
+and, written last, `bundle.json` with the digest of each file and the commit of the code. Results go to
+`runs/<run id>/`.
 """
 
 from __future__ import annotations
