@@ -27,16 +27,16 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
 from daso.deploy.calibration import Calibration, OutOfFold, calibrate
-from daso.deploy.model import ENCODER, MEMBER, Model, with_digest
+from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
 from daso.models.features import standardise
-from daso.models.network import Preprocessing
+from daso.models.network import ENCODER, Preprocessing
 from daso.ops.similarity import cosine
 
 QUANTILE = 0.95  # of the labeled images' distances to the others, above which an image is unlike them
 LOGITS = {False: "logits", True: "self_training_logits"}  # of a fit, for methods without and with pseudo-labels
-BLOCK = 64  # images encoded at once
+ENCODED_AT_ONCE = 64  # images encoded at once
 
 
 class Labeled(NamedTuple):
@@ -117,7 +117,7 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     for addon in config["method"]["addons"]:
         name = attribute(ADDONS[addon["name"]], "evaluation_head", addon)
         head = f"heads.{name}" if name else head
-    names = [name for name in state if name.startswith((f"{ENCODER}.", f"{head}."))]
+    names = [name for name in state if name.startswith((ENCODER, f"{head}."))]
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
@@ -170,11 +170,11 @@ def _encoded(
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
     encoder = encoder_of(config["protocol"]["network"])
-    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}."
+    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}"
     encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
     encoder.eval().to(memory_format=encoder.layout)
     view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
-    blocks = [rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)]
+    blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
     images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)
     return torch.cat([encoder(normalize(view.plain(block))).float() for block in images])
 

@@ -22,11 +22,11 @@ from daso.data.files import canonical_json, checksummed, read_checksummed, write
 from daso.deploy.network import Classifier
 from daso.errors import DataError
 from daso.models.features import CosineClassifier, FeatureEncoder
-from daso.models.network import Encoder, Preprocessing
+from daso.models.network import ENCODER, Encoder, Preprocessing
 
 RECORD_FILE, TENSORS_FILE = "model.json", "model.safetensors"
 DIGITS = 12  # of the digest, in the id of a model
-ENCODER, MEMBER = "encoder", "member"  # first parts of names of tensors: `encoder.<name>`, `member.<seed>.<name>`
+MEMBER = "member"  # first part of the names of tensors `member.<seed>.<name>`; others are `encoder.<name>`
 
 
 class Model(NamedTuple):
@@ -85,7 +85,7 @@ def with_encoder(model: Model) -> Model:
     """Return a model with the weights of its frozen network as tensors too, so that no other file is needed."""
     if not trains_on_features(model.record["network"]):
         return model
-    tensors = {f"{ENCODER}.{name}": tensor for name, tensor in _frozen_encoder(model).state_dict().items()}
+    tensors = {f"{ENCODER}{name}": tensor for name, tensor in _frozen_encoder(model).state_dict().items()}
     record = {name: value for name, value in model.record.items() if name != "digest"}
     return with_digest(record, {**model.tensors, **tensors})
 
@@ -105,7 +105,7 @@ def _frozen_encoder(model: Model) -> Encoder:
     """Return the shared encoder with the weights among the tensors or, if there are none, of their own file."""
     network = model.record["network"]
     encoder = encoder_of(network)
-    if state := _below(model.tensors, f"{ENCODER}."):
+    if state := _below(model.tensors, ENCODER):
         encoder.load_state_dict(state)
     elif weights := encoder_weights(network):
         weights.verify()
@@ -121,7 +121,7 @@ def _member(
     classes = len(state["classifier.weight"])
     kind = CosineClassifier if network.get("head") == "cosine" else nn.Linear
     classifier = kind(encoder.feature_dim, classes)
-    encoder.load_state_dict(_below(state, f"{ENCODER}."))
+    encoder.load_state_dict(_below(state, ENCODER))
     classifier.load_state_dict(_below(state, "classifier."))
     return encoder, classifier
 

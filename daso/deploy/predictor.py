@@ -15,7 +15,9 @@ from daso.deploy.assemble import plain_view
 from daso.deploy.model import Model, classifier_of
 from daso.models.network import Preprocessing
 
-BATCH = 16  # images of a forward pass, the last one filled up: no prediction depends on how many others there are
+FORWARD_BATCH = (
+    16  # images of a forward pass, the last one filled up: no prediction depends on how many others there are
+)
 
 
 class Predictor(Protocol):
@@ -45,9 +47,9 @@ class TorchPredictor:
         """Return probabilities (n, K) and `unlike` (n,) of uint8 (n, 3, T, T)."""
         pixels, count = torch.from_numpy(np.ascontiguousarray(images)), len(images)
         parts = []
-        for first in range(0, count, BATCH):
-            part = pixels[first : first + BATCH]
-            filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1, -1)])
+        for first in range(0, count, FORWARD_BATCH):
+            part = pixels[first : first + FORWARD_BATCH]
+            filled = torch.cat([part, part[-1:].expand(FORWARD_BATCH - len(part), -1, -1, -1)])
             parts.append([each[: len(part)].cpu() for each in self.network(filled.to(self.device))])
         probabilities, unlike = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
         return probabilities, unlike

@@ -24,11 +24,11 @@ from daso.deploy.predictor import Predictor, network_images
 from daso.deploy.prior import ratios, shifted
 from daso.errors import DasoError
 
-BLOCK = 64  # images that are decoded, predicted and written at once
+FILES_AT_ONCE = 64  # images that are decoded, predicted and written at once
 LOWEST, HIGHEST = 0.0001, 0.9999  # printed probabilities; no finite number of labels makes a class certain
 
 
-class Options(NamedTuple):
+class PredictionOptions(NamedTuple):
     """Options of predictions."""
 
     top: int = 3  # classes of a row
@@ -36,7 +36,7 @@ class Options(NamedTuple):
     prior: str | None = None  # see `prior.ratios`
 
 
-class Summary(NamedTuple):
+class PredictionSummary(NamedTuple):
     """Numbers of images and files."""
 
     predicted: int
@@ -54,7 +54,9 @@ class Summary(NamedTuple):
         )
 
 
-def predict(predictor: Predictor, inputs: Sequence[str], out: Path | None, options: Options) -> tuple[str, Summary]:
+def predict_files(
+    predictor: Predictor, inputs: Sequence[str], out: Path | None, options: PredictionOptions
+) -> tuple[str, PredictionSummary]:
     """Predict the images of files and folders of any depth; return the CSV text and its summary.
 
     One row is written for each image file, sorted by path; the path is the input with the path below it. An image that
@@ -68,8 +70,8 @@ def predict(predictor: Predictor, inputs: Sequence[str], out: Path | None, optio
     ratio, columns = ratios(predictor.record, options.prior), _columns(predictor.record, options)
     with PartialRows(out, f"{predictor.record['digest']} {options}") as done:
         with tqdm(desc="predict", total=len(files), unit=" images", disable=None) as progress:
-            for first in range(0, len(files), BLOCK):
-                block = files[first : first + BLOCK]
+            for first in range(0, len(files), FILES_AT_ONCE):
+                block = files[first : first + FILES_AT_ONCE]
                 contents = {path: content for path in block if not done.has(path, content := _digest(path))}
                 done.add(contents, _rows(predictor, list(contents), ratio, options))
                 progress.update(len(block))
@@ -115,18 +117,20 @@ def _digest(path: str) -> str:
         return ""
 
 
-def _columns(record: Mapping[str, Any], options: Options) -> list[str]:
+def _columns(record: Mapping[str, Any], options: PredictionOptions) -> list[str]:
     if options.top < 1:
         raise DasoError(f"--top {options.top}: below the minimum 1; set it to 1 or more")
     further = [f"{name}_{k}" for k in range(2, _top(record, options) + 1) for name in ("class", "probability")]
     return ["path", "class", "probability", *further, "abstain", "unlike", "is_unlike", "error"]
 
 
-def _top(record: Mapping[str, Any], options: Options) -> int:
+def _top(record: Mapping[str, Any], options: PredictionOptions) -> int:
     return min(options.top, len(record["classes"]))
 
 
-def _rows(predictor: Predictor, files: Sequence[str], ratio: FloatArray, options: Options) -> Iterator[list[str]]:
+def _rows(
+    predictor: Predictor, files: Sequence[str], ratio: FloatArray, options: PredictionOptions
+) -> Iterator[list[str]]:
     """Yield the row of each file."""
     if not files:
         return
@@ -154,7 +158,7 @@ def decode_squares(files: Sequence[str], record: Mapping[str, Any]) -> tuple[Ima
     return squares, errors
 
 
-def _cells(predictor: Predictor, probabilities: FloatArray, unlike: float, options: Options) -> list[str]:
+def _cells(predictor: Predictor, probabilities: FloatArray, unlike: float, options: PredictionOptions) -> list[str]:
     """Return the cells of an image between path and error."""
     record = predictor.record
     order = np.argsort(-probabilities, kind="stable")[: _top(record, options)]
@@ -182,7 +186,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _summary(rows: Sequence[Mapping[str, str]], skipped: Counter[str]) -> Summary:
+def _summary(rows: Sequence[Mapping[str, str]], skipped: Counter[str]) -> PredictionSummary:
     unreadable = sum(bool(row["error"]) for row in rows)
     counts = [sum(row[name] == "yes" for row in rows) for name in ("abstain", "is_unlike")]
-    return Summary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped))
+    return PredictionSummary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped))
