@@ -21,7 +21,7 @@ from daso.config.network import states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
-from daso.data.features import Features, load_features
+from daso.data.features import load_features
 from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
@@ -30,7 +30,6 @@ from daso.deploy.calibration import Calibration, OutOfFold, calibrate
 from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
-from daso.models.features import standardise
 from daso.models.network import ENCODER, Preprocessing
 from daso.ops.similarity import cosine
 
@@ -45,7 +44,7 @@ class Labeled(NamedTuple):
     rows: IntArray  # (N,)
     features: Tensor  # (N, D)
     groups: Tensor  # (N,)
-    statistics: tuple[Tensor, Tensor]  # mean and deviation (D,) by which features are standardised
+    statistics: dict[str, Tensor]  # mean and deviation (D,) by which features of a frozen network are standardised
 
 
 def recommended_model(suite: str) -> Model:
@@ -83,10 +82,9 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
     preprocessing, labeled = _labeled(config, store, splits, tensors)
     folds = [_out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
     calibration = calibrate([fold for fold in folds if fold])
-    compared = standardise(labeled.features, *labeled.statistics).half()
-    tensors |= {"mean": labeled.statistics[0], "std": labeled.statistics[1], "labeled": compared}
+    tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
     record = _record(name, runs, configs, store, preprocessing, calibration)
-    record["unlike_above"] = _least_unlike(compared.float(), labeled.groups)
+    record["unlike_above"] = unlike_threshold(labeled.features, labeled.groups)
     return with_digest(record, tensors)
 
 
@@ -144,14 +142,11 @@ def _labeled(
         features = load_features(manifest, config["plan"]["features"]["key"], store)
         stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
         raw = torch.from_numpy(features.read("train", rows)[:, 0])
-        return Preprocessing(**stated), Labeled(rows, raw.float(), groups, _statistics(features))
+        statistics = {"mean": torch.from_numpy(features.mean), "std": torch.from_numpy(features.std)}
+        return Preprocessing(**stated), Labeled(rows, raw.float(), groups, statistics)
     preprocessing = _preprocessing(config)
     raw = _encoded(config, store, rows, preprocessing, tensors)
-    return preprocessing, Labeled(rows, raw, groups, (raw.mean(0), raw.std(0).clamp_min(1e-6)))
-
-
-def _statistics(features: Features) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(features.mean), torch.from_numpy(features.std)
+    return preprocessing, Labeled(rows, raw, groups, {})
 
 
 def _preprocessing(config: Tree) -> Preprocessing:
@@ -186,7 +181,7 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     return Augmentation(size=dataset["image_size"], **options)
 
 
-def _least_unlike(features: Tensor, groups: Tensor) -> float | None:
+def unlike_threshold(features: Tensor, groups: Tensor) -> float | None:
     """Return the quantile of the labeled images' distances to the nearest one of another group; None without one."""
     if len(groups.unique()) < 2:  # type: ignore[no-untyped-call]
         return None
