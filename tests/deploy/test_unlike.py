@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from daso.config.network import encoder_weights
-from daso.deploy.assemble import unlike_threshold
 from daso.deploy.network import Classifier
 from daso.models.features import FeatureEncoder
+from daso.ops.novelty import unlike_other_groups, unlike_threshold
 from tests.workflow.photos import NETWORK
 
 pytest.importorskip("timm")
@@ -74,7 +74,8 @@ def test_blank_noise_and_text_are_unlike_and_known_kinds_are_not(cifar10_zip, ne
         features = network((pixels(labeled) / 255 - stated.pixel_mean) / stated.pixel_std)
         images = {"known": known, "other": other, "none": none}
         unlike = {name: model(features)(pixels(each))[1] for name, each in images.items()}
-    above = unlike_threshold(features, torch.arange(180))
+    labels, groups = torch.arange(3).repeat_interleave(60), torch.arange(180)
+    above = unlike_threshold(unlike_other_groups(features, groups), labels, groups)
     assert (unlike["none"] > above).float().mean() >= 0.8
     assert (unlike["known"] > above).float().mean() <= 0.1
     assert unlike["other"].mean() > unlike["known"].mean()
