@@ -74,6 +74,7 @@ def init_suite(project, methods, steps=60):
     for path in (ROOT / "params").glob("*/*.yaml"):
         if path.parent.name in ("methods", "protocols") and path.stem in named:
             shutil.copy(path, project.path / path.relative_to(ROOT))
+            project.edit(path.relative_to(ROOT / "params"), lambda tree: tree.pop("where", None))
     project.call("python", "-m", "daso", "init", "photos", "--image-size", "32")
 
     def shorten(tree):
