@@ -20,7 +20,9 @@ from daso.report.figures import figure_groups
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, cell_numbers, collect, numbers_text
-from daso.report.results.controls import recommended_content, unlabeled_verdicts
+from daso.report.results.controls import UnlabeledVerdict, recommended_content, unlabeled_verdicts
+from daso.report.results.errors import error_examples
+from daso.report.results.gallery import Gallery, build_gallery
 from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
@@ -53,6 +55,7 @@ def build_report(
     scratch: Path,
     published: Path,
     out: Path,
+    stores: Path | None = None,
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
     forecast: Mapping[str, Tree] | None = None,
@@ -64,16 +67,19 @@ def build_report(
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
-    Any number of runs may be missing. `archived` is the folder of archived runs, `forecast` the expected times of the
-    runs (see `report.tables.forecasts`), `home` the path from `out` to the working copy, for links. `upstream` are the
-    runs that they depend on, and `shared` the number of runs that other suites have in common with this one.
-    `reference` are the numbers that this project measured. The same inputs give the same bytes. Raises DataError for an
-    unusable file.
+    Any number of runs may be missing. `archived` is the folder of archived runs, `stores` that of the stores, whose
+    test images are shown. `forecast` are the expected times of the runs (see `report.tables.forecasts`), `home` is the
+    path from `out` to the working copy, for links. `upstream` are the runs that they depend on, and `shared` the number
+    of runs that other suites have in common with this one. `reference` are the numbers that this project measured. The
+    same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     unlabeled = unlabeled_verdicts(suite, cells)
+    verdicts_of = {
+        table["name"]: [verdict for verdict in unlabeled if verdict.table == table["name"]] for table in suite["tables"]
+    }
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     compared = compare_with_reference(reference, cells) if reference else None
     shown = [
@@ -85,7 +91,8 @@ def build_report(
             forecast or {},
             published_rows,
             compared.cells if compared and not compared.same_bytes else (),
-            [verdict for verdict in unlabeled if verdict.table == data.table["name"]],
+            verdicts_of[data.table["name"]],
+            _galleries(data, verdicts_of[data.table["name"]], stores),
         )
         for index, data in enumerate(tables)
     ]
@@ -110,6 +117,18 @@ def build_report(
     _write_recommended(out / TABLES / RECOMMENDED_FILE, recommended_content(suite, unlabeled) if unlabeled else None)
     for name in ("report.md", "index.html", "summary.txt"):
         _write(out / name, environment.get_template(f"{name}.j2").render(context))
+
+
+def _galleries(
+    data: figure_groups.TableData, verdicts: Sequence[UnlabeledVerdict], stores: Path | None
+) -> list[Gallery]:
+    """Return the errors of the recommended models of a table, with images of the stores if there is a folder."""
+    dataset, settings = data.table["dataset"], {setting["name"]: setting for setting in data.table["settings"]}
+    folder = (stores or Path()) / dataset["name"]
+    return [
+        build_gallery(errors, dataset, settings[errors.setting], folder)
+        for errors in error_examples(list(data.cells.values()), verdicts)
+    ]
 
 
 def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[str, object]]:

