@@ -21,13 +21,14 @@ LAYERS = [
     {"engine"},
     {"config"},
     {"report", "runs"},
+    {"deploy"},
     {"workspace"},
     {"planning"},
     {"commands"},
     {"cli"},
     {"__main__"},
 ]
-COMMANDS = {"cell", "derive", "explain", "keep", "publish", "resolve", "revalidate", "train"}
+COMMANDS = {"cell", "derive", "explain", "keep", "predict", "publish", "resolve", "revalidate", "train"}
 LONG = {
     "tests/config/test_params.py",
     "tests/engine/test_cuda_graphs.py",

@@ -1,0 +1,261 @@
+"""Assemble a model from finished runs of one method that differ in their seeds alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daso import paths
+from daso.aliases import IntArray, Tree
+from daso.augment.packed import Normalize, pack
+from daso.augment.views import Augmentation
+from daso.config.build import encoder_of
+from daso.config.load import load_params
+from daso.config.network import states_preprocessing
+from daso.config.registry import ADDONS, LEARNERS
+from daso.config.resolve import data_config
+from daso.config.signature import attribute
+from daso.data.features import Features, load_features
+from daso.data.files import read_checksummed, read_json
+from daso.data.run_files import FinishedRun, load_finished_run
+from daso.data.split import SavedSplit, check_split
+from daso.data.store import Store, load_store
+from daso.deploy.calibration import Calibration, OutOfFold, calibrate
+from daso.deploy.model import MEMBER, Model, with_digest
+from daso.engine.checkpoint import load_checkpoint
+from daso.errors import DasoError, DataError
+from daso.models.features import standardise
+from daso.models.network import ENCODER, Preprocessing
+from daso.ops.similarity import cosine
+
+QUANTILE = 0.95  # of the labeled images' distances to the others, above which an image is unlike them
+LOGITS = {False: "logits", True: "self_training_logits"}  # of a fit, for methods without and with pseudo-labels
+ENCODED_AT_ONCE = 64  # images encoded at once
+
+
+class Labeled(NamedTuple):
+    """Labeled images of a model: rows of the store's train part, raw features of their plain views, groups."""
+
+    rows: IntArray  # (N,)
+    features: Tensor  # (N, D)
+    groups: Tensor  # (N,)
+    statistics: tuple[Tensor, Tensor]  # mean and deviation (D,) by which features are standardised
+
+
+def recommended_model(suite: str) -> Model:
+    """Return the recommended model of a suite; raises DasoError if its report has none, or several."""
+    path = paths.report_folder(suite) / "tables" / paths.RECOMMENDED_FILE
+    if not path.exists():
+        raise DataError(
+            f"{path}: missing recommended model; run `snakemake --config suite={suite}`, or name a run: a suite "
+            "recommends a model if its table has `controls` and its protocol keeps predictions"
+        )
+    models = read_json(path, "recommended model")["models"]
+    if len(models) != 1:
+        choices = ", ".join(model["runs"][0] for model in models)
+        raise DasoError(f"{suite}: recommends {len(models)} models; name a run instead, such as {choices}")
+    return model_of_runs(suite, models[0]["runs"])
+
+
+def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
+    """Return the model of finished runs of one method, which averages their logits.
+
+    Raises DasoError if a run or one of its inputs is missing, or has changed since it was trained.
+    """
+    runs = [load_finished_run(paths.run_folder(run), name=run) for run in run_ids]
+    configs = [run.config for run in runs]
+    config, store = configs[0], load_store(paths.store(run_ids[0]))
+    for run in runs:
+        if run.result["provenance"]["data_sha256"] != store.sha256:
+            raise _changed(run, store.folder)
+    splits = [_drawn_split(run, store, each) for run, each in zip(runs, configs, strict=True)]
+    tensors = {
+        f"{MEMBER}.{each['seed']}.{part}": tensor
+        for run, each in zip(runs, configs, strict=True)
+        for part, tensor in _weights(run, each).items()
+    }
+    preprocessing, labeled = _labeled(config, store, splits, tensors)
+    folds = [_out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
+    calibration = calibrate([fold for fold in folds if fold])
+    compared = standardise(labeled.features, *labeled.statistics).half()
+    tensors |= {"mean": labeled.statistics[0], "std": labeled.statistics[1], "labeled": compared}
+    record = _record(name, runs, configs, store, preprocessing, calibration)
+    record["unlike_above"] = _least_unlike(compared.float(), labeled.groups)
+    return with_digest(record, tensors)
+
+
+def _changed(run: FinishedRun, path: Path) -> DataError:
+    fix = f"run `snakemake {run.folder}/{paths.RESULT_FILE}`"
+    return DataError(f"{path}: has changed since {run.folder} was trained; {fix}")
+
+
+def _drawn_split(run: FinishedRun, store: Store, config: Tree) -> SavedSplit:
+    path = paths.drawn_split(config["run"])
+    split = check_split(path, store, config["split_config_sha256"])
+    if split.sha256 != run.result["provenance"]["drawn_sha256"]:
+        raise _changed(run, path)
+    return split
+
+
+def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
+    """Return the encoder and the evaluated head of the evaluation model, the head as `classifier`.
+
+    Logit adjustment of predictions is added to its biases. Raises DasoError for a head of several layers.
+    """
+    run.read(paths.WEIGHTS_FILE)  # verifies the checksum
+    saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
+    learner = config["method"]["learner"]
+    own = str(attribute(LEARNERS[learner["name"]], "evaluation_model", learner, "teacher"))
+    state = saved["teacher" if config["protocol"]["evaluation"].get("model") == "ema" else own]
+    head = "classifier"
+    for addon in config["method"]["addons"]:
+        name = attribute(ADDONS[addon["name"]], "evaluation_head", addon)
+        head = f"heads.{name}" if name else head
+    names = [name for name in state if name.startswith((ENCODER, f"{head}."))]
+    weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
+    if "classifier.weight" not in weights:
+        raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
+    for addon in config["method"]["addons"]:
+        if addon["name"] == "logit_adjustment" and "eval" in addon["roles"]:
+            weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * _prior(run).log()
+    return weights
+
+
+def _prior(run: FinishedRun) -> Tensor:
+    """Return the shares (K,) of the labeled images by class."""
+    counts = torch.tensor(run.result["counts"]["labeled"], dtype=torch.float32)
+    return counts / counts.sum()
+
+
+def _labeled(
+    config: Tree, store: Store, splits: Sequence[SavedSplit], tensors: Mapping[str, Tensor]
+) -> tuple[Preprocessing, Labeled]:
+    """Return the preprocessing of a model, and the labeled images of all its seeds with their features."""
+    rows = np.unique(np.concatenate([split.split.labeled for split in splits]))
+    groups = torch.from_numpy(store.groups("train")[rows] if store.has_groups else rows)
+    if "features" in config["plan"]:
+        manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
+        features = load_features(manifest, config["plan"]["features"]["key"], store)
+        stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
+        raw = torch.from_numpy(features.read("train", rows)[:, 0])
+        return Preprocessing(**stated), Labeled(rows, raw.float(), groups, _statistics(features))
+    preprocessing = _preprocessing(config)
+    raw = _encoded(config, store, rows, preprocessing, tensors)
+    return preprocessing, Labeled(rows, raw, groups, (raw.mean(0), raw.std(0).clamp_min(1e-6)))
+
+
+def _statistics(features: Features) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(features.mean), torch.from_numpy(features.std)
+
+
+def _preprocessing(config: Tree) -> Preprocessing:
+    """Return mean, std and filter of a network that is trained on images."""
+    if states_preprocessing(config["protocol"]["network"]):
+        stated = encoder_of(config["protocol"]["network"]).preprocessing
+        assert stated is not None
+        return stated
+    dataset = config["dataset"]
+    return Preprocessing(tuple(dataset["mean"]), tuple(dataset["std"]), "bilinear")
+
+
+@torch.inference_mode()
+def _encoded(
+    config: Tree, store: Store, rows: IntArray, preprocessing: Preprocessing, tensors: Mapping[str, Tensor]
+) -> Tensor:
+    """Return the features (N, D) of plain views by the encoder of the first seed."""
+    encoder = encoder_of(config["protocol"]["network"])
+    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}"
+    encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
+    encoder.eval().to(memory_format=encoder.layout)
+    view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
+    blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
+    images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)
+    return torch.cat([encoder(normalize(view.plain(block))).float() for block in images])
+
+
+def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augmentation:
+    """Return the augmentation whose plain view a model of this record or configuration predicts."""
+    dataset = config["dataset"]
+    options = {**dataset["augment"], "interpolation": preprocessing.interpolation}
+    return Augmentation(size=dataset["image_size"], **options)
+
+
+def _least_unlike(features: Tensor, groups: Tensor) -> float | None:
+    """Return the quantile of the labeled images' distances to the nearest one of another group; None without one."""
+    if len(groups.unique()) < 2:  # type: ignore[no-untyped-call]
+        return None
+    similar = cosine(features, features)
+    similar[groups[:, None] == groups] = -1
+    return float(np.quantile(1 - similar.amax(1).numpy(), QUANTILE))
+
+
+def _out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
+    """Return the out-of-fold predictions of a run's recipe; None if it was not fitted or had too few labels.
+
+    A method that learns from unlabeled images otherwise than by self-training has those of supervised learning with LA.
+    """
+    plan = config["plan"]
+    if "fit" not in plan or not any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"]):
+        return None
+    dataset, setting, protocol, _, seed = config["run"].split("/")
+    path = paths.fit_file(dataset, setting, protocol, seed.removeprefix("s"))
+    record = read_checksummed(path, "fit of a split")
+    if record["key"] != plan["fit"]["key"]:
+        raise _changed(run, path)
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+        logits = arrays[LOGITS["of" in plan.get("split", {})]]
+        return OutOfFold(arrays["rows"], arrays["labels"], logits) if not record["note"] else None
+
+
+def _record(
+    name: str,
+    runs: Sequence[FinishedRun],
+    configs: Sequence[Tree],
+    store: Store,
+    preprocessing: Preprocessing,
+    calibration: Calibration,
+) -> dict[str, Any]:
+    params, config = load_params(), configs[0]
+    metrics = [read_checksummed(paths.metrics_file(each["run"]), "metrics of a run") for each in configs]
+    network = config["protocol"]["network"]
+    reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
+    adjusted = any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"])
+    return {
+        "name": name,
+        "method": config["method"]["name"],
+        "title": params.methods[config["method"]["name"].partition(".")[0]]["title"],
+        "runs": [{"id": each["run"], "key": each["key"], "seed": each["seed"]} for each in configs],
+        "classes": list(runs[0].result["classes"]),
+        "reading": {
+            "image_size": store.image_size,
+            "fit": data_config(params, store.dataset).get("fit", "squash"),
+            "bits": reading.get("bits", 16),
+        },
+        "dataset": {"image_size": config["dataset"]["image_size"], "augment": config["dataset"]["augment"]},
+        "network": network,
+        "preprocessing": preprocessing._asdict(),
+        "temperature": calibration.temperature,
+        "abstain_below": calibration.abstain_below,
+        "calibration": calibration.note,
+        "prior": {
+            "implied": "uniform" if adjusted else "train",
+            "train": torch.stack([_prior(run) for run in runs]).mean(0).tolist(),
+        },
+        "accuracy": {
+            "balanced": float(np.mean([each["balanced_accuracy"] for each in metrics])),
+            **{part: _mean([each[part] for each in metrics]) for part in ("recall", "precision")},
+        },
+        "versions": {"torch": torch.__version__, **({"timm": version("timm")} if network["name"] == "timm" else {})},
+    }
+
+
+def _mean(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Return the mean of each class over the seeds that have a value."""
+    values = np.array(columns, dtype=np.float64)
+    return [float(np.nanmean(each)) if not np.isnan(each).all() else None for each in values.T]

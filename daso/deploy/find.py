@@ -1,0 +1,63 @@
+"""Find the model that a name on the command line stands for, and keep models."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from daso.config.load import load_params
+from daso.config.resolve import parse_run, suite_of
+from daso.deploy.assemble import model_of_runs, recommended_model
+from daso.deploy.model import DIGITS, RECORD_FILE, Model, read_model, save_model
+from daso.deploy.predictor import Predictor, TorchPredictor
+from daso.engine.environment import choose_device
+from daso.errors import DasoError
+
+KEPT = Path("models")  # folder of the models of earlier reports, by suite and digest
+
+
+def find_model(name: str) -> Model:
+    """Return the model of a suite, of a run id, of an id of a kept model, or of the folder of an exported model.
+
+    Raises DasoError if there is none, or if it cannot be assembled.
+    """
+    if (folder := Path(name)).is_dir() and (folder / RECORD_FILE).exists():
+        return read_model(folder)
+    if folder.name == RECORD_FILE:
+        return read_model(folder.parent)
+    if match := re.fullmatch(r"([^@/]+)@([0-9a-f]+)", name):
+        return _kept_model(*match.groups())
+    if "/" in name:
+        run = parse_run(load_params(), name)
+        return model_of_runs(run.id, [run.id])
+    suite_of(load_params(), name)
+    return recommended_model(name)
+
+
+def find_predictor(name: str, device: str) -> Predictor:
+    """Return the predictor of a model by its name, see `find_model`, on a device."""
+    model = find_model(name)
+    record = model.record
+    numbers = f"{len(record['runs'])} runs, {len(record['classes'])} classes"
+    logging.info("%s: %s, %s, %s", model.id, record["title"], numbers, record["calibration"])
+    return TorchPredictor(model, choose_device(device))
+
+
+def keep_model(suite: str) -> Path:
+    """Keep the recommended model of a suite in `models/`; return its folder."""
+    model = recommended_model(suite)
+    folder = KEPT / suite / str(model.record["digest"])[:DIGITS]
+    if not (folder / RECORD_FILE).exists():
+        save_model(model, folder)
+    return folder
+
+
+def _kept_model(suite: str, digits: str) -> Model:
+    """Return the kept model of a suite whose digest begins with these digits; raises DasoError unless it is one."""
+    known = sorted(path.parent.name for path in (KEPT / suite).glob(f"*/{RECORD_FILE}"))
+    matches = [each for each in known if each.startswith(digits[:DIGITS])]
+    if len(matches) != 1:
+        listed = f"choose one of {', '.join(f'{suite}@{each}' for each in known)}" if known else "none is kept"
+        raise DasoError(f"{suite}@{digits}: {'several models' if matches else 'unknown model'}; {listed}")
+    return read_model(KEPT / suite / matches[0])
