@@ -35,8 +35,8 @@ class NamedExample(NamedTuple):
 
     @property
     def seeds(self) -> str:
-        """Return the number of seeds that are wrong; empty for a single one."""
-        return f"{self.error.wrong} of {self.error.seeds} seeds" if self.error.seeds > 1 else ""
+        """Return the number of seeds that are wrong; empty if a single one tests the image."""
+        return f"{self.error.wrong} of {self.error.seeds}" if self.error.seeds > 1 else ""
 
     @property
     def description(self) -> str:

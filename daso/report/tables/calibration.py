@@ -41,7 +41,7 @@ def calibration_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table
                 ]
             )
     columns = [
-        *(Column("Setting", "text"), Column("Method", "text"), Column("Temperature")),
+        *(Column("Setting", "text"), Column("Method", "text"), Column("Temperature", "text")),
         *(Column(name) for name in ("ECE before", "ECE after", "By chance", "Log loss before", "Log loss after")),
     ]
     caption = (

@@ -13,7 +13,7 @@ ERRORS_DEFINITIONS = (
         "Probability",
         "of the wrong prediction, mean over the seeds that make it, after the temperature if the model has one.",
     ),
-    ("Wrong", "seeds with a wrong prediction, of those that test the image. Images wrong in most seeds come first."),
+    ("Seeds", "those with a wrong prediction, of those that test the image. Images wrong for most seeds come first."),
 )
 
 
@@ -30,7 +30,7 @@ def errors_table(galleries: Sequence[Gallery], titles: Mapping[str, str]) -> Tab
     ]
     columns = [
         *(Column(name, "text") for name in ("Setting", "Model", "Class", "Taken for")),
-        *(Column("Probability"), Column("Wrong"), Column("File", "code")),
+        *(Column("Probability"), Column("Seeds"), Column("File", "code")),
     ]
     caption = f"Test images that the recommended model predicts wrongly, at most {EXAMPLES} of each class."
     notes = [("Images", note) for note in dict.fromkeys(gallery.note for gallery in galleries) if note]
