@@ -38,7 +38,7 @@ from daso.paths import RESULT_FILE, rebuild_hint
 
 # torch cycles through 32 streams of each priority, and each run uses two; runs must not share a stream.
 REPLICAS = 16
-# Values of a fit that a run records beside its own ones.
+# Values of a fit that a run records beside those of its own recipe.
 FIT_VALUES = ("grid", "note", "unlike_threshold", "unlabeled", "unlabeled_unlike")
 
 
@@ -201,8 +201,8 @@ def _load_fit(job: Job) -> dict[str, Any]:
         raise DataError(f"{job.fit}: not the fit {plan['key']}; {rebuild_hint(job.fit)}")
     chosen = {name: fit[name] for name in plan["into"] if fit[name] is not None}
     temperature = temperature_name(config)
-    others = {name: fit.get(name) for name in FIT_VALUES}
-    return {**own_values(config), **chosen, "temperature": temperature and fit.get(temperature), **others}
+    others = {name: fit[name] for name in FIT_VALUES}
+    return {**own_values(config), **chosen, "temperature": temperature and fit[temperature], **others}
 
 
 def _run(
