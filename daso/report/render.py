@@ -20,9 +20,7 @@ from daso.report.figures import figure_groups
 from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, cell_numbers, collect, numbers_text
-from daso.report.results.controls import UnlabeledVerdict, recommended_content, unlabeled_verdicts
-from daso.report.results.errors import error_examples
-from daso.report.results.gallery import Gallery, build_gallery
+from daso.report.results.controls import recommended_content, unlabeled_verdicts
 from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
@@ -77,9 +75,6 @@ def build_report(
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     unlabeled = unlabeled_verdicts(suite, cells)
-    verdicts_of = {
-        table["name"]: [verdict for verdict in unlabeled if verdict.table == table["name"]] for table in suite["tables"]
-    }
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     compared = compare_with_reference(reference, cells) if reference else None
     shown = [
@@ -91,8 +86,8 @@ def build_report(
             forecast or {},
             published_rows,
             compared.cells if compared and not compared.same_bytes else (),
-            verdicts_of[data.table["name"]],
-            _galleries(data, verdicts_of[data.table["name"]], stores),
+            [verdict for verdict in unlabeled if verdict.table == data.table["name"]],
+            stores,
         )
         for index, data in enumerate(tables)
     ]
@@ -112,23 +107,10 @@ def build_report(
     _write(out / "cells.csv", format_csv(cell_columns(judged_cells), cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
-    environment = templates()
     _write_tables(out / TABLES, shown)
     _write_recommended(out / TABLES / RECOMMENDED_FILE, recommended_content(suite, unlabeled) if unlabeled else None)
     for name in ("report.md", "index.html", "summary.txt"):
-        _write(out / name, environment.get_template(f"{name}.j2").render(context))
-
-
-def _galleries(
-    data: figure_groups.TableData, verdicts: Sequence[UnlabeledVerdict], stores: Path | None
-) -> list[Gallery]:
-    """Return the errors of the recommended models of a table, with images of the stores if there is a folder."""
-    dataset, settings = data.table["dataset"], {setting["name"]: setting for setting in data.table["settings"]}
-    folder = (stores or Path()) / dataset["name"]
-    return [
-        build_gallery(errors, dataset, settings[errors.setting], folder)
-        for errors in error_examples(list(data.cells.values()), verdicts)
-    ]
+        _write(out / name, templates().get_template(f"{name}.j2").render(context))
 
 
 def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
@@ -13,7 +14,7 @@ from daso.report.figures.fit import fit_figures
 from daso.report.figures.open_set import open_set_figures
 from daso.report.results.collect import Cell
 from daso.report.results.controls import UnlabeledVerdict
-from daso.report.results.gallery import Gallery
+from daso.report.results.gallery import Gallery, build_galleries
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
@@ -74,29 +75,24 @@ def build_section(
     published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
     verdicts: Sequence[UnlabeledVerdict] = (),
-    galleries: Sequence[Gallery] = (),
+    stores: Path | None = None,
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
 
-    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, and `galleries`
-    the errors of its recommended models.
+    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, and `stores` is
+    the folder of the stores, whose test images are shown.
     """
     table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
     cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
+    galleries = build_galleries(table, cells, verdicts, stores)
     tables = [
         accuracy_table(suite, table, judged_cells),
         *control_tables(cells, verdicts, titles, data.division),
         errors_table(galleries, titles),
-        gains_table(table, main, titles),
-        ranks_table(table, main),
-        measures_table(cells, titles, data.division),
-        speed_table(cells, titles),
-        forecast_table(cells, forecast, titles),
-        *([pseudo_label_table(cells, titles)] if analyses else []),
-        runs_table(cells),
+        *run_tables(data, main, forecast, titles, bool(analyses)),
         reference_table(table["name"], differences, titles),
         open_set_table(cells, titles),
     ]
@@ -126,6 +122,26 @@ def build_section(
         provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )
+
+
+def run_tables(
+    data: TableData,
+    judged_cells: Sequence[JudgedCell],
+    forecast: Mapping[str, Tree],
+    titles: Mapping[str, str],
+    has_analyses: bool,
+) -> list[Table]:
+    """Return the tables of any suite's table: gains, measures and speed of its runs."""
+    cells = [judged.cell for judged in judged_cells]
+    return [
+        gains_table(data.table, judged_cells, titles),
+        ranks_table(data.table, judged_cells),
+        measures_table(cells, titles, data.division),
+        speed_table(cells, titles),
+        forecast_table(cells, forecast, titles),
+        *([pseudo_label_table(cells, titles)] if has_analyses else []),
+        runs_table(cells),
+    ]
 
 
 def control_tables(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from daso.aliases import ImageArray, Tree
-from daso.report.results.errors import ErrorExample, SettingErrors
+from daso.report.results.collect import Cell
+from daso.report.results.controls import UnlabeledVerdict
+from daso.report.results.errors import ErrorExample, SettingErrors, error_examples
 from daso.report.results.test_images import load_test_images
 
 SIDE, QUALITY = 96, 80  # longest side of a thumbnail in pixels; of JPEG
@@ -52,14 +55,20 @@ class Gallery(NamedTuple):
     classes: dict[str, list[NamedExample]]
     note: str
 
-    @property
-    def without(self) -> list[str]:
-        """Return the classes without an error."""
-        return [name for name, examples in self.classes.items() if not examples]
+
+def build_galleries(
+    table: Tree, cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], stores: Path | None
+) -> list[Gallery]:
+    """Return the errors of the recommended models of a table, with file names and thumbnails from a folder of stores.
+
+    Without the folder, or where the images are missing, the thumbnails are left out.
+    """
+    dataset, settings = table["dataset"], {setting["name"]: setting for setting in table["settings"]}
+    folder = (stores or Path()) / dataset["name"]
+    return [_gallery(errors, dataset, settings[errors.setting], folder) for errors in error_examples(cells, verdicts)]
 
 
-def build_gallery(errors: SettingErrors, dataset: Tree, setting: Tree, store: Path) -> Gallery:
-    """Return the errors of a setting with file names and thumbnails, from the store in a folder if it is present."""
+def _gallery(errors: SettingErrors, dataset: Tree, setting: Tree, store: Path) -> Gallery:
     listed = [example for examples in errors.examples.values() for example in examples]
     loaded = load_test_images(store, dataset, setting, [each.image for each in listed], errors.images_sha256)
     uris = [""] * len(listed) if loaded.images is None else [thumbnail(image) for image in loaded.images]
