@@ -3,6 +3,8 @@
 import numpy as np
 
 from daso.ops.confusion import confusion, precision, recall
+from daso.report.results.collect import MeanStd
+from daso.report.results.controls import Recommendation, UnlabeledVerdict
 from tests.report.conftest import run_metrics
 
 CLASSES = ("barn owl", "dunnock", "robin, adult", "wren")
@@ -71,6 +73,13 @@ def photo_metrics(method, seed, labels, predicted, groups=None, images=None, tem
         "calibration": {"temperature": temperature, "before": before, "after": after if temperature else None},
         **others,
     }
+
+
+def verdict_on(method, setting="all", not_measured=()):
+    """Return the verdict of a setting without comparisons whose recommended model is a method."""
+    accuracy = MeanStd(70.0, 1.0, 3)
+    model = Recommendation(method, ("s0",), accuracy, None)
+    return UnlabeledVerdict("birds", setting, [], model, method, list(not_measured))
 
 
 def calibration(confidence, right):
