@@ -9,7 +9,7 @@ from daso.config.keys import Keys
 from daso.config.resolve import parse_run
 from tests.repository import PARAMS
 
-OWN_TAU = {"title": "own", "of": "supervised_la", "change": {"logit_adjustment.tau": 2.0}}
+CHANGE = {"of": "supervised_la", "change": {"logit_adjustment.tau": 2.0}}
 RECIPES = {
     "supervised_la": "temperature",
     "self_training_la": "self_training_temperature",
@@ -23,6 +23,6 @@ RECIPES = {
 
 @pytest.mark.parametrize(("method", "name"), RECIPES.items())
 def test_run_has_the_temperature_of_its_recipe_alone(method, name):
-    params = replace(PARAMS, methods={**PARAMS.methods, "own_tau": OWN_TAU})
+    params = replace(PARAMS, methods={**PARAMS.methods, "own_tau": {**PARAMS.methods["supervised_la"], **CHANGE}})
     run = parse_run(params, f"digits/n20-m80-l20-u10r/photos/{method}/s0")
     assert temperature_name(Keys(params).resolved(run)) == name
