@@ -31,7 +31,7 @@ PANELS: dict[str, list[click.Command]] = {
         results.publish,
         results.prune,
     ],
-    "Photographs": [deploy.predict, labels.label],
+    "Photographs": [deploy.predict, labels.label, labels.label_studio],
     "Data": [data.init, data.download, data.split, data.oracle_labels, debias.debias],
     "Called by the workflow": [data.encode, data.fit, data.derive, data.estimate, train.evaluate],
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import click
 from daso.commands.data import resolved_data
 from daso.commands.options import PATH, command, files_of
 from daso.errors import DasoError
+
+SERVE, ENABLE = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT", "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED"
 
 dataset_argument = click.argument(
     "dataset", help="Name of a dataset of one's own images in params/datasets.", shell_complete=files_of("datasets")
@@ -40,6 +44,30 @@ def label(dataset: str, labels: Path, change_test: bool, dry_run: bool) -> None:
     else:
         update.write()
         click.echo(f"{update.table}: written")
+
+
+@command("daso label-studio photos next.csv --out tasks.json")
+@dataset_argument
+@click.argument("list_", metavar="LIST", type=PATH, help="CSV file with a path in each row, such as that of `next`.")
+@click.option("--out", type=PATH, default=Path("tasks.json"), show_default=True, help="File for the tasks.")
+def label_studio(dataset: str, list_: Path, out: Path) -> None:
+    """Write the photos of a list as tasks of Label Studio.
+
+    The classes and probabilities of the list become pre-annotations. The labeling interface, with the classes of the
+    dataset, is written beside the tasks. `daso label` reads the export of the labeled tasks.
+    """
+    from daso.data.files import write_file
+    from daso.deploy.label_studio import labeling_interface, tasks
+    from daso.workspace.labels import tasks_of_list
+
+    folder = _folder(dataset, resolved_data(dataset, "label-studio"), "label-studio").resolve()
+    rows, classes = tasks_of_list(folder, list_)
+    interface = out.with_suffix(".xml")
+    write_file(out, f"{json.dumps(tasks(rows, folder.name), indent=1, ensure_ascii=False)}\n".encode())
+    write_file(interface, labeling_interface(classes).encode())
+    click.echo(f"{out}: {len(rows)} tasks; {interface}: labeling interface with {len(classes)} classes")
+    click.echo(f"start: {SERVE}={shlex.quote(str(folder.parent))} {ENABLE}=true label-studio start")
+    click.echo(f"storage: add Local files with the path {folder} to the project, then import {out}")
 
 
 def _folder(dataset: str, config: dict[str, Any], command_name: str) -> Path:

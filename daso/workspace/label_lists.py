@@ -20,6 +20,7 @@ from daso.errors import DataError, one_line
 
 # Names of columns in the order of preference; what a tool adds comes before what its task had.
 LABEL_NAMES = ("choice", "choices", "label", "class", "category")
+PREDICTED = "probability"  # column of a list whose column `class` is a prediction
 PATH_NAMES = ("path", "image", "file", "filename", "file_name", "img", "photo", "url", "$undefined$")
 CELL_DELIMITERS = ",;\t"
 
@@ -51,10 +52,7 @@ class CsvTable(NamedTuple):
 
 def read_label_list(path: Path) -> LabelList:
     """Read the labels of a CSV or JSON file; raises DataError with all errors of the file."""
-    try:
-        content = read_file(path, MAX_JSON_BYTES)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable list of labels ({error}); correct its name") from error
+    content = _content(path)
     is_json = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
     entries = list(_json_entries(path, content) if is_json else _csv_entries(path, content))
     errors, given = list[str](), list[GivenLabel]()
@@ -74,6 +72,18 @@ def read_label_list(path: Path) -> LabelList:
             f"{' or '.join(LABEL_NAMES[:3])}; fill it in or rename it"
         )
     return LabelList(given, len(entries) - len(given))
+
+
+def read_list(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return line and values by column of each row of a CSV file with a column `path`.
+
+    Raises DataError for any other file.
+    """
+    table = read_csv(path, _content(path), ("path",))
+    names = [name.strip().casefold() for name in table.header]
+    if "path" not in names:
+        raise DataError(f"{path}: expected a column path, got {', '.join(map(one_line, table.header))}; rename it")
+    return [(line, dict(zip(names, cells, strict=True))) for line, cells in table.rows]
 
 
 def read_csv(path: Path, content: bytes, known: Sequence[str]) -> CsvTable:
@@ -112,10 +122,20 @@ def known_column(header: Sequence[str], known: Sequence[str]) -> int | None:
     return next((names.index(name) for name in known if name in names), None)
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path, MAX_JSON_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; correct its name") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable list ({error}); correct its name") from error
+
+
 def _csv_entries(path: Path, content: bytes) -> Iterator[tuple[str, str, list[str]]]:
     """Yield place, path and labels of each row."""
     table = read_csv(path, content, PATH_NAMES)
-    of_path, of_label = (known_column(table.header, known) for known in (PATH_NAMES, LABEL_NAMES))
+    names = LABEL_NAMES[:3] if known_column(table.header, (PREDICTED,)) is not None else LABEL_NAMES
+    of_path, of_label = (known_column(table.header, known) for known in (PATH_NAMES, names))
     if of_path is None or of_label is None:
         raise DataError(
             f"{path}: expected a column path or image and a column label or choice, got "

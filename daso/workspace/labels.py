@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from daso.data.photo_files import PhotoFiles, photo_files
 from daso.data.photo_list import Photo, list_photos
 from daso.errors import DataError, one_line
 from daso.report.words import with_noun
-from daso.workspace.label_lists import GivenLabel, LabelList, read_label_list
+from daso.workspace.label_lists import GivenLabel, LabelList, read_label_list, read_list
 from daso.workspace.label_paths import PhotoNames
 from daso.workspace.label_table import table_content, table_name
 
@@ -47,8 +47,8 @@ class LabelUpdate(NamedTuple):
 def plan_labels(folder: Path, file: Path, *, change_test: bool = False) -> LabelUpdate:
     """Return the table of a folder of photos with the labels of a list; nothing is written.
 
-    Labels of test photos are changed only if `change_test`. Raises DataError with all errors of one kind: unknown files
-    and those that may be several photos, different labels of one photo, class names that differ only in case.
+    Labels of test photos are changed only if `change_test`. Raises DataError with all errors: unknown files and those
+    that may be several photos, different labels of one photo, class names that differ only in case.
     """
     labels = read_label_list(file)
     if folder.is_file():
@@ -56,19 +56,19 @@ def plan_labels(folder: Path, file: Path, *, change_test: bool = False) -> Label
     with photo_files(folder) as files:
         photos = _listed(folder, files)
         table = table_name(files.names, photos)
-        root = table.removesuffix(LABELS_FILE)
-        given = _match(file, labels, [name for name in files.names if name.startswith(root)])
+        given, errors = _match(file, labels, _names(files, photos))
         old = {name: photos.get(name, Photo(UNLABELED_PART, "", name)) for name in given}
         new = {
             name: photo._replace(label=given[name].label, part=photo.part if photo.part in PARTS else "train")
             for name, photo in old.items()
         }
         sizes = Counter(photo.label for photo in (photos | new).values() if photo.part == "train")
-        if errors := [
-            *_other_classes(file, photos.values(), given.values()),
+        errors += [
+            *_other_classes(file, photos.values(), labels.given),
             *_changed_tests(file, old, new, given, change_test),
             *_lost_classes(file, photos.values(), sizes),
-        ]:
+        ]
+        if errors:
             raise DataError(*errors)
         changed = {name: photo for name, photo in new.items() if photo != old[name]}
         return LabelUpdate(
@@ -80,6 +80,22 @@ def plan_labels(folder: Path, file: Path, *, change_test: bool = False) -> Label
             dict(sorted(sizes.items())),
             sorted(sizes.keys() - {photo.label for photo in photos.values()}),
         )
+
+
+def tasks_of_list(folder: Path, file: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the rows of a list, each with the `path` of its photo below a folder, and the classes of the folder.
+
+    Raises DataError with all rows that do not name one photo.
+    """
+    rows = read_list(file)
+    with photo_files(folder) as files:
+        photos = _listed(folder, files)
+        names = _names(files, photos)
+    entries = [GivenLabel(f"line {line}", row["path"], "") for line, row in rows]
+    if errors := list(_unmatched(file, entries, names)):
+        raise DataError(*errors)
+    classes = {photo.label for photo in photos.values() if photo.part == "train"}
+    return [{**row, "path": names.find(row["path"])[0]} for _, row in rows], sorted(classes)
 
 
 def describe_update(update: LabelUpdate, dataset: str, num_classes: int) -> Iterator[str]:
@@ -106,6 +122,12 @@ def describe_update(update: LabelUpdate, dataset: str, num_classes: int) -> Iter
         yield f"{update.table} gives the labels from now on: photos added to train/ or test/ need a row"
 
 
+def _names(files: PhotoFiles, photos: Collection[str]) -> PhotoNames:
+    """Return the names of all files that may be photos, whether labeled or not."""
+    root = table_name(files.names, photos).removesuffix(LABELS_FILE)
+    return PhotoNames(name for name in files.names if name.startswith(root) and not reason_to_skip(name.split("/")))
+
+
 def _listed(folder: Path, files: PhotoFiles) -> dict[str, Photo]:
     try:
         return {photo.name: photo for photo in list_photos(files.names, files.read).photos}
@@ -113,29 +135,29 @@ def _listed(folder: Path, files: PhotoFiles) -> dict[str, Photo]:
         raise DataError(*(f"{folder}: {line}" for line in str(error).splitlines())) from error
 
 
-def _match(file: Path, labels: LabelList, names: Sequence[str]) -> dict[str, GivenLabel]:
-    """Return the label of each photo of a list; raises DataError for all entries that do not name one photo."""
-    photos = PhotoNames(name for name in names if not reason_to_skip(name.split("/")))
-    errors, given = list[str](), dict[str, GivenLabel]()
+def _match(file: Path, labels: LabelList, photos: PhotoNames) -> tuple[dict[str, GivenLabel], list[str]]:
+    """Return the label of each photo of a list, and the errors of all entries that do not give a label to one photo."""
+    errors, given = list(_unmatched(file, labels.given, photos)), dict[str, GivenLabel]()
     for label in labels.given:
-        start = f"{file}: {label.where}: "
-        found = photos.find(label.path)
-        if len(found) > 1:
+        name, *others = photos.find(label.path) or ["", ""]
+        if not others and (other := given.setdefault(name, label)).label != label.label:
             errors.append(
-                f"{start}'{one_line(label.path)}' may be {_quoted(found)}; write the path of the photo instead"
-            )
-        elif not found:
-            likely = photos.likely(label.path)
-            fix = f"did you mean {_quoted(likely)}?" if likely else "correct its path, relative to the folder of photos"
-            errors.append(f"{start}unknown file '{one_line(label.path)}'; {fix}")
-        elif (other := given.setdefault(found[0], label)).label != label.label:
-            errors.append(
-                f"{start}label '{one_line(label.label)}' of '{one_line(found[0])}', but {other.where} has "
+                f"{file}: {label.where}: label '{one_line(label.label)}' of '{one_line(name)}', but {other.where} has "
                 f"'{one_line(other.label)}'; keep one of them"
             )
-    if errors:
-        raise DataError(*errors)
-    return given
+    return given, errors
+
+
+def _unmatched(file: Path, entries: Iterable[GivenLabel], photos: PhotoNames) -> Iterator[str]:
+    """Yield the error of each entry whose path names no photo or may name several."""
+    for where, path, _ in entries:
+        found, start = photos.find(path), f"{file}: {where}: "
+        if len(found) > 1:
+            yield f"{start}'{one_line(path)}' may be {_quoted(found)}; write the path of the photo instead"
+        elif not found:
+            likely = photos.likely(path)
+            fix = f"did you mean {_quoted(likely)}?" if likely else "correct its path, relative to the folder of photos"
+            yield f"{start}unknown file '{one_line(path)}'; {fix}"
 
 
 def _other_classes(file: Path, photos: Iterable[Photo], given: Iterable[GivenLabel]) -> Iterator[str]:

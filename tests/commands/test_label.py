@@ -167,20 +167,22 @@ def test_rows_of_a_table_keep_their_other_columns(photos, label):
 
 
 def test_all_wrong_entries_are_listed_at_once(photos, label):
+    """A wrong class name is listed too; entries without a path are those of a broken list, and come first."""
     text = (
         "path,label\nunlabeled/img_8.jpg,a\nother/IMG_8.JPG,a\nnone.jpg,a\nunlabeled/IMG_8.JPG,a\n"
-        "unlabeled/IMG_8.JPG,b\nIMG_7.JPG,b\n,a\n"
+        "unlabeled/IMG_8.JPG,b\nIMG_7.JPG,B\n"
     )
-    assert label(text) == (1, ["list.csv: line 8: missing path of an image with the label 'a'; add it"])
-    status, lines = label(text.replace(",a\n,a\n", ",a\n").removesuffix(",a\n"))
+    assert label(f"{text},a\n") == (1, ["list.csv: line 8: missing path of an image with the label 'a'; add it"])
+    status, lines = label(text)
     assert status == 1
     assert lines == [
         "list.csv: line 2: unknown file 'unlabeled/img_8.jpg'; did you mean 'unlabeled/IMG_8.JPG'?",
         "list.csv: line 3: unknown file 'other/IMG_8.JPG'; did you mean 'unlabeled/IMG_8.JPG'?",
         "list.csv: line 4: unknown file 'none.jpg'; correct its path, relative to the folder of photos",
-        "list.csv: line 6: label 'b' of 'unlabeled/IMG_8.JPG', but line 5 has 'a'; keep one of them",
         "list.csv: line 7: 'IMG_7.JPG' may be 'unlabeled/IMG_7.JPG' or 'unlabeled/b c/IMG_7.JPG'; write the path of "
         "the photo instead",
+        "list.csv: line 6: label 'b' of 'unlabeled/IMG_8.JPG', but line 5 has 'a'; keep one of them",
+        "list.csv: line 7: class 'B' differs from 'b' only in case or spaces; rename it",
     ]
     assert not (photos / "labels.csv").exists()
 

@@ -89,6 +89,7 @@ def test_short_json_of_label_studio_is_read(read):
 
 ERRORS = {
     "file,kind\na.jpg,owl\n": "expected a column path or image and a column label or choice, got file, kind; rename",
+    "path,class,probability\na.jpg,owl,0.9\n": "expected a column path or image and a column label or choice, got path",
     "path,label\na.jpg,owl,x\n": "expected 2 cells in each line, got another number in line 2 (3); put cells",
     "path,label\na.jpg,\n": "no label in 1 entries; expected a column or question named choice or choices or label",
     'path,label\na.jpg,"owl\n': "line 2: unexpected end of data; correct the quotes of this line",
@@ -104,6 +105,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("text", ERRORS)
 def test_unusable_lists_are_one_line_each(read, text):
+    """Predictions are no labels: the class of a list with probabilities is not read as one."""
     with pytest.raises(DataError) as raised:
         read(text)
     assert str(raised.value).startswith(f"list: {ERRORS[text]}")
