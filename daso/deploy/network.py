@@ -46,7 +46,8 @@ class Classifier(nn.Module):
         self.register_buffer("mean", statistics[0])
         self.register_buffer("std", statistics[1])
         self.register_buffer("labeled", labeled)
-        layout = (encoder or members[0][0]).layout
+        first = encoder or members[0][0]
+        layout, self.license = first.layout, first.license  # of the pretrained weights
         self.eval().requires_grad_(False).to(memory_format=layout)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
