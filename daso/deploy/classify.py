@@ -52,6 +52,8 @@ def fit_square(photo: Image.Image, reading: dict[str, Any]) -> Image.Image:
     if reading["fit"] == "crop":
         short = min(width, height)
         width, height = (size if side == short else int(size * side / short) for side in photo.size)
+        if width * height > 2**28:
+            raise ValueError("too narrow; cut it to a shape nearer to a square")
         left, top = round((width - size) / 2), round((height - size) / 2)
         return resize(photo, (width, height), reading["filter"]).crop((left, top, left + size, top + size))
     width, height = (max(1, round(size * side / max(photo.size))) for side in photo.size)

@@ -82,9 +82,9 @@ def read_by(reader: Path, exported: Path, files: Sequence[str]) -> FloatArray:
 
 def _copied_photos(model: Model, folder: Path) -> Iterator[Path]:
     """Copy some photos of a model's dataset, test images if it has any; none if they are missing."""
-    dataset, params = model.record["runs"][0]["id"].split("/")[0], load_params()
+    dataset = model.record["runs"][0]["id"].split("/")[0]
     table = store_folder(dataset) / FILES
-    if dataset not in params.datasets or not table.exists():
+    if not table.exists() or dataset not in (params := load_params()).datasets:
         return
     with table.open(encoding="utf-8", errors="surrogateescape", newline="") as rows:
         listed = list(csv.DictReader(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,13 @@ from daso.errors import DasoError
 ONNX_FORMAT: Mapping[str, Any] = {"opset": 18, "ir_version": 8, "onnxruntime": "1.15"}
 INPUT, OUTPUTS = "images", ("probabilities", "unlike")
 MAX_ONNX_BYTES = 2**31 - 2**20  # of a file: the limit of its format, less room for graph and metadata
-INSTALL_EXPORT = "run `pip install '.[export]'`"
+
+
+def require_packages(purpose: str, *names: str) -> None:
+    """Raise DasoError if an optional package is missing."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise DasoError(f"{purpose}: missing package {name}; run `pip install '.[export]'`")
 
 
 def write_onnx(path: Path, network: Classifier, size: int, metadata: Mapping[str, Any]) -> None:
@@ -25,6 +32,7 @@ def write_onnx(path: Path, network: Classifier, size: int, metadata: Mapping[str
 
     Raises DasoError if a package is missing, if the network is too large for the format or cannot be exported.
     """
+    require_packages("--format onnx", "onnx", "onnxscript", "onnxruntime")
     used = sum(tensor.nbytes for tensor in network.state_dict().values())
     if used > MAX_ONNX_BYTES:
         raise DasoError(f"{path}: {used:,} bytes are above the limit of an ONNX file, 2 GiB; use --format safetensors")
@@ -49,8 +57,6 @@ def _graph(network: Classifier, size: int) -> Any:
             output_names=OUTPUTS,
             verbose=False,
         )
-    except ImportError as error:
-        raise DasoError(f"--format onnx: missing package {error.name}; {INSTALL_EXPORT}") from error
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DasoError(f"--format onnx: not possible for this network ({reason}); use --format safetensors") from error

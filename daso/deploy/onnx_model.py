@@ -9,19 +9,18 @@ import numpy as np
 import torch
 
 from daso.aliases import FloatArray, ImageArray
-from daso.deploy.onnx_file import INPUT, INSTALL_EXPORT, OUTPUTS
+from daso.deploy.onnx_file import INPUT, OUTPUTS, require_packages
 from daso.deploy.predictor import FORWARD_BATCH
-from daso.errors import DasoError, DataError
+from daso.errors import DataError
 
 
 class OnnxPredictor:
     """Predictor of an ONNX file, on the CPU; its record is the file's metadata."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise DasoError(f"{path}: missing package onnxruntime; {INSTALL_EXPORT}") from error
+        require_packages(str(path), "onnxruntime")
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
