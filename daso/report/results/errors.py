@@ -12,7 +12,7 @@ import numpy as np
 from daso.report.results.collect import Cell, MeanStd, mean_std
 from daso.report.results.controls import UnlabeledVerdict
 
-EXAMPLES, MOST_EXAMPLES = 6, 600  # of a class, and of a section
+ERRORS_OF_CLASS, ERRORS_IN_ALL = 6, 600  # of a class, and of a section
 
 
 class ErrorExample(NamedTuple):
@@ -51,7 +51,7 @@ def error_examples(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict]) 
     by_name = {(cell.setting, cell.method): cell for cell in cells}
     chosen = [by_name[verdict.setting, verdict.recommendation.method] for verdict in verdicts]
     return [
-        SettingErrors(cell.setting, cell.method, _classes(cell, MOST_EXAMPLES // len(chosen)), _images_sha256(cell))
+        SettingErrors(cell.setting, cell.method, _classes(cell, ERRORS_IN_ALL // len(chosen)), _images_sha256(cell))
         for cell in chosen
     ]
 
@@ -61,7 +61,7 @@ def _images_sha256(cell: Cell) -> str:
 
 
 def _classes(cell: Cell, most: int) -> list[ClassErrors]:
-    """Return the classes with at most EXAMPLES errors each, and `most` of all."""
+    """Return the classes with at most ERRORS_OF_CLASS errors each, and `most` of all."""
     runs = list(cell.done.values())
     classes = [
         ClassErrors(name, mean_std([100 * run["recall"][k] for run in runs if run["recall"][k] is not None]), [])
@@ -69,7 +69,7 @@ def _classes(cell: Cell, most: int) -> list[ClassErrors]:
     ]
     classes.sort(key=lambda each: each.recall.mean if each.recall else math.inf)
     shown = {each.name: each.examples for each in classes[:most]}
-    limit = min(EXAMPLES, max(1, most // len(classes)))
+    limit = min(ERRORS_OF_CLASS, max(1, most // len(classes)))
     for error in sorted(_errors(cell), key=lambda each: (-each.wrong, -each.confidence, each.image)):
         if error.label in shown and len(shown[error.label]) < limit:
             shown[error.label].append(error)

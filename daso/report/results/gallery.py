@@ -16,7 +16,7 @@ from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.errors import ErrorExample, SettingErrors, error_examples
 from daso.report.results.test_images import load_test_images
 
-SIDE, QUALITY = 96, 80  # longest side of a thumbnail in pixels; of JPEG
+THUMBNAIL_SIDE, JPEG_QUALITY = 96, 80  # longest side of a thumbnail in pixels; of JPEG
 SHOWN_CLASSES = 12  # classes that a page shows; others on request
 
 
@@ -35,7 +35,7 @@ class NamedExample(NamedTuple):
     @property
     def probability(self) -> str:
         """Return the confidence of the prediction in percent; no prediction is certain."""
-        return format_probability(self.error.confidence)
+        return probability_text(self.error.confidence)
 
     @property
     def seeds(self) -> str:
@@ -100,15 +100,15 @@ def _gallery(errors: SettingErrors, dataset: Tree, setting: Tree, store: Path) -
 
 
 def thumbnail(image: ImageArray) -> str:
-    """Return an image uint8 (3, H, W) as a data URI of a JPEG of at most SIDE pixels."""
+    """Return an image uint8 (3, H, W) as a data URI of a JPEG of at most THUMBNAIL_SIDE pixels."""
     picture = Image.fromarray(image.transpose(1, 2, 0))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
-    picture.save(content, "jpeg", quality=QUALITY, optimize=True)
+    picture.save(content, "jpeg", quality=JPEG_QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def format_probability(share: float) -> str:
+def probability_text(share: float) -> str:
     """Return a probability in whole percent, between `< 1 %` and `> 99 %`."""
     percent = round(100 * share)
     return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent} %"

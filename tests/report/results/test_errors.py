@@ -74,7 +74,7 @@ def test_number_of_examples_is_bounded(monkeypatch):
 
     assert numbers() == {"barn owl": 6, "wren": 6, "dunnock": 0, "robin, adult": 0}
     assert [found.image for found in examples(run)["wren"]] == list(range(9, 15))
-    monkeypatch.setattr(errors, "MOST_EXAMPLES", 8)
+    monkeypatch.setattr(errors, "ERRORS_IN_ALL", 8)
     assert numbers() == {"barn owl": 2, "wren": 2, "dunnock": 0, "robin, adult": 0}
-    monkeypatch.setattr(errors, "MOST_EXAMPLES", 1)
+    monkeypatch.setattr(errors, "ERRORS_IN_ALL", 1)
     assert numbers() == {"barn owl": 1}

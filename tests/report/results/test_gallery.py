@@ -10,7 +10,7 @@ from PIL import Image
 
 from daso.data.store import Writer
 from daso.report.results.collect import Cell
-from daso.report.results.gallery import build_galleries, format_probability, thumbnail
+from daso.report.results.gallery import build_galleries, probability_text, thumbnail
 from daso.report.results.test_images import NOT_HERE, NOT_REDISTRIBUTED
 from tests.report.photo_suite import CLASSES, SETTING, photo_metrics, verdict_on
 
@@ -103,7 +103,7 @@ def test_thumbnail_is_small():
 
 
 def test_no_probability_is_printed_as_zero_or_one():
-    assert [format_probability(share) for share in (0.0001, 0.012, 0.5, 0.994, 0.9999)] == [
+    assert [probability_text(share) for share in (0.0001, 0.012, 0.5, 0.994, 0.9999)] == [
         "< 1 %",
         "1 %",
         "50 %",
