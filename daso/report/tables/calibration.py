@@ -20,7 +20,8 @@ CALIBRATION_DEFINITIONS = (
     (
         "Temperature",
         "divides the logits. It is fitted on labeled images by predictions of models that were not trained on them, "
-        "never on test images. Methods with another recipe than the fitted ones are not calibrated.",
+        "never on test images; with too few labels it is 1. Methods with another recipe than the fitted ones are not "
+        "calibrated.",
     ),
 )
 
