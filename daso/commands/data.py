@@ -124,7 +124,8 @@ def fit(config: Path, store: Path, split: Path, features: Path, out: Path) -> No
     """Fit weight decay and logit adjustment to a split.
 
     Out-of-fold predictions of its labeled images on features choose weight decay and tau of supervised learning with
-    logit adjustment, and the temperature of the chosen classifier.
+    logit adjustment, and the temperatures of the chosen classifier and of self-training with its pseudo-labels. Also
+    measures how unlike the labeled images each unlabeled image is.
     """
     from daso.config.run_schema import FitConfig
     from daso.runs.fit import fit_split

@@ -11,9 +11,8 @@ import torch
 
 from daso.aliases import FloatArray, ImageArray
 from daso.augment.packed import pack, unpack
-from daso.deploy.assemble import plain_view
+from daso.augment.views import Augmentation
 from daso.deploy.model import Model, classifier_of
-from daso.models.network import Preprocessing
 
 FORWARD_BATCH = (
     16  # images of a forward pass, the last one filled up: no prediction depends on how many others there are
@@ -55,7 +54,6 @@ class TorchPredictor:
         return probabilities, unlike
 
 
-def network_images(record: Mapping[str, Any], squares: ImageArray) -> ImageArray:
+def network_images(view: Augmentation, squares: ImageArray) -> ImageArray:
     """Bring decoded squares uint8 (n, 3, S, S) to the size of the network's images, uint8 (n, 3, T, T)."""
-    view = plain_view(record, Preprocessing(**record["preprocessing"]))
     return np.asarray(unpack(view.plain(pack(torch.from_numpy(squares)))).numpy())

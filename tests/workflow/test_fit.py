@@ -75,6 +75,11 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
         assert arrays["rows"].tolist() == read(fitted, "data/splits/own/few/s0.json")["labeled"]
         assert arrays["logits"].shape == (16, 2)
         assert sorted(arrays["folds"].tolist()) == sorted([0, 1, 2, 3] * 4)
+        assert arrays["unlabeled_rows"].tolist() == read(fitted, "data/splits/own/few/s0.json")["unlabeled"]
+        assert np.isfinite(arrays["self_training_logits"]).all()
+        above = (arrays["unlabeled_unlike"] > fit["unlike_threshold"]).sum()
+    assert (fit["unlabeled"], fit["unlabeled_unlike"]) == (4, above)
+    assert 0.2 <= fit["self_training_temperature"] <= 5
     assert not planned(fitted)
     before = {method: result(fitted, method)["files"]["final.pt"] for method in METHODS}
     fitted.edit("protocols/tiny.yaml", lambda tree: tree["fit"].update(weight_decay=[0.0]))
