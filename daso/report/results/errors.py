@@ -1,0 +1,78 @@
+"""Test images that the recommended models predict wrongly, as examples of the errors of each class."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from daso.report.results.collect import Cell
+from daso.report.results.controls import UnlabeledVerdict
+
+EXAMPLES, MOST_EXAMPLES = 6, 600  # of a class, and of a section
+
+
+class ErrorExample(NamedTuple):
+    """Test image with a wrong prediction. Values are those of the seeds that predict this class for it."""
+
+    image: int  # row of the store's part with the test images
+    label: str  # name of the true class
+    predicted: str  # the most frequent wrong prediction, of equally frequent ones the one with the highest confidence
+    confidence: float  # of these predictions, mean over the seeds
+    wrong: int  # seeds with any wrong prediction
+    seeds: int  # seeds that test the image
+
+
+class SettingErrors(NamedTuple):
+    """Examples of the errors of the recommended model of a setting, by class: the one with the most labels first."""
+
+    setting: str
+    method: str
+    examples: dict[str, list[ErrorExample]]  # by name of the true class; a class without errors has an empty list
+    images_sha256: str  # digest of the images that were tested
+
+
+def error_examples(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict]) -> list[SettingErrors]:
+    """Return errors of the recommended model of each setting: at most six of a class, and 600 in all.
+
+    Images that are wrong for most seeds come first, of these the predictions with the highest confidence.
+    """
+    by_name, result = {(cell.setting, cell.method): cell for cell in cells}, []
+    for verdict in verdicts:
+        cell = by_name[verdict.setting, verdict.recommendation.method]
+        run = next(iter(cell.done.values()))
+        order = np.argsort([-labels for labels in run["counts"]["labeled"]], kind="stable")
+        examples: dict[str, list[ErrorExample]] = {run["classes"][k]: [] for k in order.tolist()}
+        limit = min(EXAMPLES, max(1, MOST_EXAMPLES // len(verdicts) // len(examples)))
+        for example in sorted(_errors(cell), key=lambda each: (-each.wrong, -each.confidence, each.image)):
+            if len(examples[example.label]) < limit:
+                examples[example.label].append(example)
+        shown = dict(list(examples.items())[: MOST_EXAMPLES // len(verdicts)])
+        result.append(SettingErrors(verdict.setting, cell.method, shown, run["provenance"]["data_sha256"]))
+    return result
+
+
+def _errors(cell: Cell) -> Iterator[ErrorExample]:
+    """Yield each test image that a seed predicts wrongly."""
+    tested: dict[int, int] = defaultdict(int)
+    wrong: dict[int, list[tuple[int, float]]] = defaultdict(list)  # image -> prediction and confidence of each seed
+    labels: dict[int, int] = {}
+    for run in cell.done.values():
+        saved = run["test_predictions"]
+        for image, label, predicted, confidence in zip(
+            *(saved[name] for name in ("images", "labels", "predicted", "confidence")), strict=True
+        ):
+            tested[image] += 1
+            if predicted != label:
+                wrong[image].append((predicted, confidence))
+                labels[image] = label
+    names = next(iter(cell.done.values()))["classes"]
+    for image, predictions in wrong.items():
+        by_class: dict[int, list[float]] = defaultdict(list)
+        for predicted, confidence in predictions:
+            by_class[predicted].append(confidence)
+        predicted, values = max(by_class.items(), key=lambda item: (len(item[1]), np.mean(item[1]), -item[0]))
+        mean = float(np.mean(values))
+        yield ErrorExample(image, names[labels[image]], names[predicted], mean, len(predictions), tested[image])
