@@ -21,7 +21,7 @@ from daso.config.network import states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
-from daso.data.features import Features, load_features
+from daso.data.features import load_features
 from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
@@ -30,22 +30,20 @@ from daso.deploy.calibration import Calibration, OutOfFold, calibrate
 from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
-from daso.models.features import standardise
 from daso.models.network import ENCODER, Preprocessing
-from daso.ops.similarity import cosine
+from daso.ops.novelty import unlike_other_groups, unlike_threshold
 
-QUANTILE = 0.95  # of the labeled images' distances to the others, above which an image is unlike them
 LOGITS = {False: "logits", True: "self_training_logits"}  # of a fit, for methods without and with pseudo-labels
 ENCODED_AT_ONCE = 64  # images encoded at once
 
 
 class Labeled(NamedTuple):
-    """Labeled images of a model: rows of the store's train part, raw features of their plain views, groups."""
+    """Labeled images of a model, with the features of their plain views."""
 
-    rows: IntArray  # (N,)
-    features: Tensor  # (N, D)
+    labels: Tensor  # (N,)
     groups: Tensor  # (N,)
-    statistics: tuple[Tensor, Tensor]  # mean and deviation (D,) by which features are standardised
+    features: Tensor  # (N, D)
+    statistics: dict[str, Tensor]  # mean and deviation (D,) by which features of a frozen network are standardised
 
 
 def recommended_model(suite: str) -> Model:
@@ -83,10 +81,10 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
     preprocessing, labeled = _labeled(config, store, splits, tensors)
     folds = [_out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
     calibration = calibrate([fold for fold in folds if fold])
-    compared = standardise(labeled.features, *labeled.statistics).half()
-    tensors |= {"mean": labeled.statistics[0], "std": labeled.statistics[1], "labeled": compared}
+    tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
     record = _record(name, runs, configs, store, preprocessing, calibration)
-    record["unlike_above"] = _least_unlike(compared.float(), labeled.groups)
+    distances = unlike_other_groups(labeled.features, labeled.groups)
+    record["unlike_above"] = unlike_threshold(distances, labeled.labels, labeled.groups)
     return with_digest(record, tensors)
 
 
@@ -139,19 +137,17 @@ def _labeled(
     """Return the preprocessing of a model, and the labeled images of all its seeds with their features."""
     rows = np.unique(np.concatenate([split.split.labeled for split in splits]))
     groups = torch.from_numpy(store.groups("train")[rows] if store.has_groups else rows)
+    labels = torch.from_numpy(store.labels("train")[rows])
     if "features" in config["plan"]:
         manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
         features = load_features(manifest, config["plan"]["features"]["key"], store)
         stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
         raw = torch.from_numpy(features.read("train", rows)[:, 0])
-        return Preprocessing(**stated), Labeled(rows, raw.float(), groups, _statistics(features))
+        statistics = {"mean": torch.from_numpy(features.mean), "std": torch.from_numpy(features.std)}
+        return Preprocessing(**stated), Labeled(labels, groups, raw.float(), statistics)
     preprocessing = _preprocessing(config)
     raw = _encoded(config, store, rows, preprocessing, tensors)
-    return preprocessing, Labeled(rows, raw, groups, (raw.mean(0), raw.std(0).clamp_min(1e-6)))
-
-
-def _statistics(features: Features) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(features.mean), torch.from_numpy(features.std)
+    return preprocessing, Labeled(labels, groups, raw, {})
 
 
 def _preprocessing(config: Tree) -> Preprocessing:
@@ -184,15 +180,6 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     dataset = config["dataset"]
     options = {**dataset["augment"], "interpolation": preprocessing.interpolation}
     return Augmentation(size=dataset["image_size"], **options)
-
-
-def _least_unlike(features: Tensor, groups: Tensor) -> float | None:
-    """Return the quantile of the labeled images' distances to the nearest one of another group; None without one."""
-    if len(groups.unique()) < 2:  # type: ignore[no-untyped-call]
-        return None
-    similar = cosine(features, features)
-    similar[groups[:, None] == groups] = -1
-    return float(np.quantile(1 - similar.amax(1).numpy(), QUANTILE))
 
 
 def _out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:

@@ -36,8 +36,8 @@ class Model(NamedTuple):
     and bits of the stored squares), `dataset` (image_size and augment of their views), `network` (options),
     `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted), `abstain_below`,
     `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class), `accuracy`
-    (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) of features,
-    `labeled` (N, D), and the weights of each member.
+    (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) by which
+    features are standardised, the features `labeled` (N, D), and the weights of each member.
     """
 
     record: dict[str, Any]
@@ -96,9 +96,9 @@ def classifier_of(model: Model) -> Classifier:
     network = record["network"]
     shared = _frozen_encoder(model) if trains_on_features(network) else None
     members = [_member(network, model.member(run["seed"]), shared) for run in record["runs"]]
-    statistics, labeled = (tensors["mean"], tensors["std"]), tensors["labeled"]
+    statistics = (tensors["mean"], tensors["std"]) if shared else None
     preprocessing = Preprocessing(**record["preprocessing"])
-    return Classifier(shared, members, preprocessing, statistics, labeled, record["temperature"])
+    return Classifier(shared, members, preprocessing, statistics, tensors["labeled"], record["temperature"])
 
 
 def _frozen_encoder(model: Model) -> Encoder:

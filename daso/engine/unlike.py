@@ -7,25 +7,32 @@ from typing import Any
 import torch
 
 from daso.aliases import FloatArray, IntArray
-from daso.engine.feature_pool import FeaturePool
-from daso.engine.self_training import IMAGES_AT_ONCE, PoolOf
+from daso.data.features import Features
 from daso.ops.novelty import unlike, unlike_other_groups, unlike_threshold
+
+IMAGES_AT_ONCE = 1024  # images whose features are in memory at once
 
 
 def measure_unlike(
-    pool: FeaturePool, groups: IntArray, unlabeled: int, pool_of: PoolOf
+    features: Features, labeled: IntArray, labels: IntArray, groups: IntArray, unlabeled: IntArray
 ) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Measure the distance of each image of a split to the nearest labeled image: `ops.novelty`.
 
-    `groups` (N,) are those of the labeled images of the pool; `pool_of` returns pools of these and of the unlabeled
-    images. Returns a record with the threshold and the number of unlabeled images above it, None if it is unknown, and
-    arrays: `labeled_unlike` (N,) and `unlabeled_unlike` (M,).
+    `labeled` (N,) and `unlabeled` (M,) are rows of the train part; their features are those of plain views before they
+    are standardised, since an image unlike all others has ordinary standardised features. Returns a record with the
+    threshold and the number of unlabeled images above it, None if it is unknown, and arrays: `labeled_unlike` (N,) and
+    `unlabeled_unlike` (M,).
     """
-    labeled, of_group = pool.gather(torch.arange(len(pool))), torch.from_numpy(groups)
-    own = unlike_other_groups(labeled, of_group)
-    threshold = unlike_threshold(own, pool.labels, of_group)
-    others = pool_of(torch.full((unlabeled,), -1), len(pool) + torch.arange(unlabeled))
-    distances = torch.cat([torch.empty(0), *(unlike(features, labeled) for features in others.batches(IMAGES_AT_ONCE))])
+    known, of_group = _plain(features, labeled), torch.from_numpy(groups)
+    own = unlike_other_groups(known, of_group)
+    threshold = unlike_threshold(own, torch.from_numpy(labels), of_group)
+    blocks = (unlabeled[first : first + IMAGES_AT_ONCE] for first in range(0, len(unlabeled), IMAGES_AT_ONCE))
+    distances = torch.cat([torch.empty(0), *(unlike(_plain(features, rows), known) for rows in blocks)])
     above = None if threshold is None else int((distances > threshold).sum())
-    record = {"unlike_threshold": threshold, "unlabeled": unlabeled, "unlabeled_unlike": above}
+    record = {"unlike_threshold": threshold, "unlabeled": len(unlabeled), "unlabeled_unlike": above}
     return record, {"labeled_unlike": own.numpy(), "unlabeled_unlike": distances.numpy()}
+
+
+def _plain(features: Features, rows: IntArray) -> torch.Tensor:
+    """Return the features (n, D) of the plain views of rows."""
+    return torch.from_numpy(features.rows.read(features.numbers["train"][rows, 0])).float()

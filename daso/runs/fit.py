@@ -44,8 +44,9 @@ def fit_split(config: Mapping[str, Any], store_folder: Path, split: Path, featur
     assert isinstance(data.labeled, FeaturePool)
     pool_of = partial(MappedFeaturePool, loaded, np.concatenate([rows, unlabeled]))
     record, arrays = fit_labels(config, data.labeled, groups, len(unlabeled), pool_of)
-    distances, novelty = measure_unlike(data.labeled, groups, len(unlabeled), pool_of)
-    arrays |= {**novelty, "rows": rows, "labels": data.labeled.labels.numpy(), "unlabeled_rows": unlabeled}
+    labels = data.labeled.labels.numpy()
+    distances, novelty = measure_unlike(loaded, rows, labels, groups, unlabeled)
+    arrays |= {**novelty, "rows": rows, "labels": labels, "unlabeled_rows": unlabeled}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     head = {"dataset": store.dataset, "setting": saved.setting, "seed": saved.seed, "key": config["key"]}

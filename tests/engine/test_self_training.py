@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from daso.config.build import build
-from daso.data.features import VIEW_KINDS, Features
+from daso.data.features import Features
 from daso.engine.feature_pool import FeaturePool
 from daso.engine.fit import fit_labels, part_of
 from daso.engine.heads import Heads, Point
@@ -108,19 +108,24 @@ def test_distances_and_their_threshold():
     Their distances to other groups are .4, .4, .2 and .2; the quantile of the first three is .4. The unlabeled images
     (1, 0), (-1, 0) and (0, -1) have the distances 0, 1 + 0 and 1 - 0, as their largest cosines are 1, 0 and 0.
     """
-    plain = torch.tensor([[1.0, 0], [2, 0], [3, 4], [0, 1], [1, 0], [-1, 0], [0, -1]]).half()
-    images = plain[:, None].expand(-1, len(VIEW_KINDS), -1)
-    labeled = FeaturePool(images[:4], torch.tensor([0, 0, 0, 1]))
-    record, arrays = measure_unlike(labeled, np.array([7, 7, 2, 3]), 3, partial(FeaturePool, images))
+    plain = np.array([[1, 0], [2, 0], [3, 4], [0, 1], [1, 0], [-1, 0], [0, -1]], np.float16)
+    rows, labels, groups = np.arange(4), np.array([0, 0, 0, 1]), np.array([7, 7, 2, 3])
+    record, arrays = measure_unlike(stored_features(plain), rows, labels, groups, np.arange(4, 7))
     assert record == {"unlike_threshold": pytest.approx(0.4, abs=1e-3), "unlabeled": 3, "unlabeled_unlike": 2}
     assert arrays["labeled_unlike"].tolist() == pytest.approx([0.4, 0.4, 0.2, 0.2], abs=1e-3)
     assert arrays["unlabeled_unlike"].tolist() == pytest.approx([0, 1, 1], abs=1e-6)
 
 
+def stored_features(plain):
+    """Return features whose plain views are these, as a store has them."""
+    numbers = {"train": np.arange(len(plain))[:, None]}
+    return SimpleNamespace(rows=SimpleNamespace(read=lambda rows: plain[rows]), numbers=numbers)
+
+
 def test_distances_of_labels_in_one_group():
     """There is no threshold, and without unlabeled images no distance of one."""
-    labeled = pool([0, 0, 1])
-    record, arrays = measure_unlike(labeled, np.array([5, 5, 5]), 0, partial(FeaturePool, labeled.images))
+    features, rows = stored_features(np.eye(3, dtype=np.float16)), np.arange(3)
+    record, arrays = measure_unlike(features, rows, np.array([0, 0, 1]), np.array([5, 5, 5]), np.empty(0, np.int64))
     assert record == {"unlike_threshold": None, "unlabeled": 0, "unlabeled_unlike": None}
     assert np.isnan(arrays["labeled_unlike"]).all()
     assert arrays["unlabeled_unlike"].shape == (0,)

@@ -70,10 +70,11 @@ def write_base_folder(folder):
 def init_suite(project, methods, steps=60):
     """Write the base folder and its suite by `daso init`, for two seeds, few steps and images of 32 pixels."""
     write_base_folder(project.path / "photos")
-    named = {"photos", "supervised", "supervised_la", *CONTROLS, *CONTROLS.values()}
+    named = {"photos", "supervised", "supervised_la", "fixmatch_la_daso", *CONTROLS, *CONTROLS.values()}
     for path in (ROOT / "params").glob("*/*.yaml"):
         if path.parent.name in ("methods", "protocols") and path.stem in named:
             shutil.copy(path, project.path / path.relative_to(ROOT))
+            project.edit(path.relative_to(ROOT / "params"), lambda tree: tree.pop("where", None))
     project.call("python", "-m", "daso", "init", "photos", "--image-size", "32")
 
     def shorten(tree):
