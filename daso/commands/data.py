@@ -34,7 +34,7 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
     store = make_store(
         configuration(config, partial(schema_error, schema=DataConfig))
         if config
-        else _resolved_data(str(dataset), "download"),
+        else resolved_data(str(dataset), "download"),
         out,
     )
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
@@ -162,7 +162,7 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     """
     from daso.data.oracle_lists import write_oracle
 
-    source = _resolved_data(dataset, "oracle-labels")["source"]
+    source = resolved_data(dataset, "oracle-labels")["source"]
     for subset, images in write_oracle(store_folder(dataset), lists, source).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
@@ -194,7 +194,8 @@ def _config_digest(path: Path) -> str | None:
     return digest(split_config(params, dataset, setting, seed)) if known else None
 
 
-def _resolved_data(dataset: str, command_name: str) -> dict[str, Any]:
+def resolved_data(dataset: str, command_name: str) -> dict[str, Any]:
+    """Return the configuration of a dataset of params/; raises DasoError, for a command, if it is unknown."""
     from daso.config.load import load_params
     from daso.config.resolve import data_config
 

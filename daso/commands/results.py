@@ -25,10 +25,13 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
 
     out = out or Path("drafts/reports", suite)
     if key:
-        from daso.workspace.current import report_key, tables_digest
+        from daso.workspace.current import report_key, shown_names, tables_digest
+        from daso.workspace.rounds import record_round
 
+        record_round(suite)  # of the present labels, with which later ones are compared
         # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
-        key = report_key(load_params(), suite, key)
+        params = load_params()
+        key = report_key(params, suite, key, shown_names(params, suite))
     write_report(suite, out)
     if key:
         _keep_model(suite, out)

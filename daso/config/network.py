@@ -16,7 +16,10 @@ from daso.data.weights import Weights
 
 CHANNEL_KEYS = ("mean", "std")
 # Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
-DEFAULTS = {"classifier_init": "xavier_normal", "classifier_rate": 1, "decay_biases": True}
+DEFAULTS = {
+    **{"classifier_init": "xavier_normal", "classifier_rate": 1, "decay_biases": True},
+    **{"algorithm": "sgd", "layer_decay": 1},
+}
 
 
 class EncodeConfig(TypedDict):
@@ -45,6 +48,11 @@ def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
 def states_preprocessing(network: Tree) -> bool:
     """Return True if the configuration of a network's weights states how images are prepared: `Preprocessing`."""
     return _attribute(network, "normalisation", {}) is None
+
+
+def trains_groups(network: Tree) -> bool:
+    """Return True if a network has groups of layers, and its encoder is trained."""
+    return not trains_on_features(network) and bool(_attribute(network, "layered", False))
 
 
 def encoder_weights(network: Mapping[str, Any]) -> Weights | None:

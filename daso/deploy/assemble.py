@@ -223,7 +223,10 @@ def _record(
         "name": name,
         "method": config["method"]["name"],
         "title": params.methods[config["method"]["name"].partition(".")[0]]["title"],
-        "runs": [{"id": each["run"], "key": each["key"], "seed": each["seed"]} for each in configs],
+        "runs": [
+            {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
+            for run, each in zip(runs, configs, strict=True)
+        ],
         "classes": list(runs[0].result["classes"]),
         "reading": {
             "image_size": store.image_size,
@@ -246,6 +249,14 @@ def _record(
         },
         "versions": {"torch": torch.__version__, **({"timm": version("timm")} if network["name"] == "timm" else {})},
     }
+
+
+def _tau(run: FinishedRun, config: Tree) -> float | None:
+    """Return the strength of a run's logit adjustment, fitted or that of its method; None without it."""
+    addons = config["method"]["addons"]
+    own: float | None = next((addon["tau"] for addon in addons if addon["name"] == "logit_adjustment"), None)
+    fitted: float | None = run.result["provenance"].get("fit", {}).get("tau")
+    return own if fitted is None else fitted
 
 
 def _mean(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
