@@ -21,6 +21,7 @@ from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, wi
 from daso.config.schedule_checks import optimizer_errors, protocol_schedule_errors, run_schedule_errors
 from daso.config.signature import constructor_errors, option_errors, options
 from daso.config.stages import plan_of
+from daso.data.weights import digest_to_set
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.paths import CONTRADICTIONS
 from daso.schema import mismatches, record_fields
@@ -77,7 +78,10 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
         elif last > (most := steps // interval):
             yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     yield from (f"{file}: {line}" for line in protocol_schedule_errors(tree["optimizer"]))
-    network_errors = list(_component_errors(file, "network", tree["network"]))
+    if digest := digest_to_set(tree["network"]):
+        network_errors = [f"{file}: network.sha256: missing; set it to {digest}, that of the weights"]
+    else:
+        network_errors = list(_component_errors(file, "network", tree["network"]))
     yield from network_errors or (f"{file}: {line}" for line in optimizer_errors(tree["optimizer"], tree["network"]))
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
