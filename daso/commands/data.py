@@ -34,7 +34,7 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
     store = make_store(
         configuration(config, partial(schema_error, schema=DataConfig))
         if config
-        else _resolved_data(str(dataset), "download"),
+        else resolved_data(str(dataset), "download"),
         out,
     )
     logging.info("%s: %s images, sha256 %s", store.dataset, store.images_total, store.sha256[:16])
@@ -124,7 +124,8 @@ def fit(config: Path, store: Path, split: Path, features: Path, out: Path) -> No
     """Fit weight decay and logit adjustment to a split.
 
     Out-of-fold predictions of its labeled images on features choose weight decay and tau of supervised learning with
-    logit adjustment, and the temperature of the chosen classifier.
+    logit adjustment, and the temperatures of the chosen classifier and of self-training with its pseudo-labels. Also
+    measures how unlike the labeled images each unlabeled image is.
     """
     from daso.config.run_schema import FitConfig
     from daso.runs.fit import fit_split
@@ -161,7 +162,7 @@ def oracle_labels(dataset: str, lists: Path) -> None:
     """
     from daso.data.oracle_lists import write_oracle
 
-    source = _resolved_data(dataset, "oracle-labels")["source"]
+    source = resolved_data(dataset, "oracle-labels")["source"]
     for subset, images in write_oracle(store_folder(dataset), lists, source).items():
         logging.info("%s: oracle labels of %d images of the subset %s", dataset, images, subset)
 
@@ -193,7 +194,8 @@ def _config_digest(path: Path) -> str | None:
     return digest(split_config(params, dataset, setting, seed)) if known else None
 
 
-def _resolved_data(dataset: str, command_name: str) -> dict[str, Any]:
+def resolved_data(dataset: str, command_name: str) -> dict[str, Any]:
+    """Return the configuration of a dataset of params/; raises DasoError, for a command, if it is unknown."""
     from daso.config.load import load_params
     from daso.config.resolve import data_config
 

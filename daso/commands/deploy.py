@@ -10,9 +10,9 @@ import click
 
 from daso.commands.options import PATH, command, device, files_of, run_ids
 
-MODEL = "A suite, whose recommended model is used; a run id; a kept model, SUITE@DIGEST; or an exported model."
+MODEL_NAMES = "A suite, whose recommended model is used; a run id; a kept model, SUITE@DIGEST; or an exported model."
 model_argument = click.argument(
-    "model", help=MODEL, shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)]
+    "model", help=MODEL_NAMES, shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)]
 )
 
 
@@ -42,10 +42,10 @@ def predict(
     status is 1 if an image could not be read.
     """
     from daso.deploy.find import find_predictor
-    from daso.deploy.predict import Options, predict
+    from daso.deploy.predict_files import PredictionOptions, predict_files
 
     predictor = find_predictor(model, device)
-    text, summary = predict(predictor, images, out, Options(top, abstain_below, prior))
+    text, summary = predict_files(predictor, images, out, PredictionOptions(top, abstain_below, prior))
     if out is None:
         sys.stdout.write(text)
     logging.info("%s", summary)

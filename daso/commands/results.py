@@ -25,12 +25,16 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
 
     out = out or Path("drafts/reports", suite)
     if key:
-        from daso.workspace.current import report_key, tables_digest
+        from daso.workspace.current import report_key, shown_names, tables_digest
+        from daso.workspace.rounds import record_round
 
+        record_round(suite)  # of the present labels, with which later ones are compared
         # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
-        key = report_key(load_params(), suite, key)
+        params = load_params()
+        key = report_key(params, suite, key, shown_names(params, suite))
     write_report(suite, out)
     if key:
+        _keep_model(suite, out)
         _write_key(out, f"{key} {tables_digest(out)}")
     sys.stdout.write(
         f"{(out / 'summary.txt').read_text()}written: {out / 'index.html'}; "
@@ -142,6 +146,19 @@ def prune(yes: bool) -> None:
         logging.info("%d paths %s", paths, "deleted" if yes else "to delete; `daso prune --yes` deletes them")
     else:
         logging.info("nothing to delete")
+
+
+def _keep_model(suite: str, out: Path) -> None:
+    """Keep the recommended model of a report, if it has one, for predictions after the runs have changed."""
+    from daso.paths import RECOMMENDED_FILE
+
+    if (out / "tables" / RECOMMENDED_FILE).exists():
+        from daso.deploy.find import keep_model
+
+        try:
+            logging.info("%s: model kept", keep_model(suite))
+        except DasoError as error:  # such as features that are not on this machine
+            logging.warning("no model kept: %s", error)
 
 
 def _write_key(folder: Path, key: str | None) -> None:

@@ -15,7 +15,7 @@ from daso.config.fit import fit_errors
 from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
-from daso.config.params_schemas import Optimizer
+from daso.config.params_schemas import OptimizerOptions
 from daso.config.registry import COMPONENTS, NETWORKS
 from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, with_upstream
 from daso.config.schedule_checks import optimizer_errors, protocol_schedule_errors, run_schedule_errors
@@ -26,7 +26,7 @@ from daso.errors import ParamsError, close_match, did_you_mean
 from daso.paths import CONTRADICTIONS
 from daso.schema import mismatches, record_fields
 
-OPTIMIZER = {name: field for kind in get_args(Optimizer) for name, field in record_fields(kind).items()}
+OPTIMIZER = {name: field for kind in get_args(OptimizerOptions) for name, field in record_fields(kind).items()}
 # Folders of reports/ that belong to no suite.
 RESERVED = (CONTRADICTIONS, "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
@@ -217,7 +217,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
             f"set it to a divisor of {steps}"
         )
     yield from run_schedule_errors(params, run, config)
-    problems = [*map(str, mismatches(optimizer, Optimizer, "optimizer", closed=True))]
+    problems = [*map(str, mismatches(optimizer, OptimizerOptions, "optimizer", closed=True))]
     problems += optimizer_errors(optimizer, config["protocol"]["network"])
     yield from (f"{protocol}: method '{run.method}': {line}" for line in problems)
 

@@ -23,6 +23,29 @@ def own_values(config: Tree) -> dict[str, float | None]:
     return {"weight_decay": config["optimizer"]["weight_decay"], "tau": next(iter(_taus(config["method"])), None)}
 
 
+def temperature_name(config: Tree) -> str | None:
+    """Return the temperature of a fit that calibrates a run; None if its recipe differs from the fitted ones.
+
+    Fitted are the recipe of CONTROL, with both fitted values and without a neck, and self-training that follows it.
+    """
+    method, plan = config["method"], config["plan"]
+    is_fitted = (
+        method["learner"]["name"] == "supervised"
+        and not method["unlabeled_ratio"]
+        and len(method["addons"]) == len(_taus(method)) == 1
+        and not config["protocol"]["network"].get("neck")
+        and set(plan["fit"]["into"]) == {"weight_decay", "tau"}
+        and not {"encoder", "estimate"} & plan.keys()
+    )
+    if not is_fitted:
+        return None
+    split = plan.get("split")
+    if split is None:
+        return "temperature"
+    follows = split.get("exponent") == 0 and f"/{CONTROL}/" in split["of"]
+    return "self_training_temperature" if follows else None
+
+
 def _taus(method: Tree) -> list[float]:
     """Return the tau of the add-on that adjusts the labeled loss of a method, if there is one."""
     addons = (addon for addon in method["addons"] if addon["name"] == "logit_adjustment")
@@ -38,6 +61,8 @@ def fit_errors(protocol: Tree, methods: Mapping[str, Tree]) -> Iterator[str]:
         yield "fit: fits a classifier on features, and the network is trained; remove fit, or set network.train: head"
     elif network.get("neck"):
         yield "fit: fits a classifier on features without a neck; remove fit, or set the neck in the methods' files"
+    elif protocol["optimizer"].get("algorithm", "sgd") != "sgd":
+        yield "fit: trains classifiers by SGD, got optimizer.algorithm: adamw; remove fit, or set algorithm: sgd"
     elif network.get("head") == "cosine":
         yield "fit: fits a linear classifier, got network.head: cosine; remove fit or network.head"
     if protocol["optimizer"].get("algorithm", "sgd") != "sgd":

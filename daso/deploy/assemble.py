@@ -21,35 +21,38 @@ from daso.config.network import states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
-from daso.data.features import Features, load_features
+from daso.data.features import load_features
 from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
 from daso.deploy.calibration import Calibration, OutOfFold, calibrate
-from daso.deploy.model import ENCODER, MEMBER, Model, with_digest
+from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
-from daso.models.features import standardise
-from daso.models.network import Preprocessing
-from daso.ops.similarity import cosine
+from daso.models.network import ENCODER, Preprocessing
+from daso.ops.novelty import unlike_other_groups, unlike_threshold
 
-QUANTILE = 0.95  # of the labeled images' distances to the others, above which an image is unlike them
 LOGITS = {False: "logits", True: "self_training_logits"}  # of a fit, for methods without and with pseudo-labels
-BLOCK = 64  # images encoded at once
+ENCODED_AT_ONCE = 64  # images encoded at once
 
 
 class Labeled(NamedTuple):
-    """Labeled images of a model: rows of the store's train part, raw features of their plain views, groups."""
+    """Labeled images of a model, with the features of their plain views."""
 
-    rows: IntArray  # (N,)
-    features: Tensor  # (N, D)
+    labels: Tensor  # (N,)
     groups: Tensor  # (N,)
-    statistics: tuple[Tensor, Tensor]  # mean and deviation (D,) by which features are standardised
+    features: Tensor  # (N, D)
+    statistics: dict[str, Tensor]  # mean and deviation (D,) by which features of a frozen network are standardised
 
 
 def recommended_model(suite: str) -> Model:
     """Return the recommended model of a suite; raises DasoError if its report has none, or several."""
+    return model_of_runs(suite, recommended_runs(suite))
+
+
+def recommended_runs(suite: str) -> list[str]:
+    """Return the ids of the runs of a suite's recommended model; raises DasoError if there is none, or several."""
     path = paths.report_folder(suite) / "tables" / paths.RECOMMENDED_FILE
     if not path.exists():
         raise DataError(
@@ -60,7 +63,8 @@ def recommended_model(suite: str) -> Model:
     if len(models) != 1:
         choices = ", ".join(model["runs"][0] for model in models)
         raise DasoError(f"{suite}: recommends {len(models)} models; name a run instead, such as {choices}")
-    return model_of_runs(suite, models[0]["runs"])
+    runs: list[str] = models[0]["runs"]
+    return runs
 
 
 def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
@@ -81,12 +85,12 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
         for part, tensor in _weights(run, each).items()
     }
     preprocessing, labeled = _labeled(config, store, splits, tensors)
-    folds = [_out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
+    folds = [out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
     calibration = calibrate([fold for fold in folds if fold])
-    compared = standardise(labeled.features, *labeled.statistics).half()
-    tensors |= {"mean": labeled.statistics[0], "std": labeled.statistics[1], "labeled": compared}
+    tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
     record = _record(name, runs, configs, store, preprocessing, calibration)
-    record["unlike_above"] = _least_unlike(compared.float(), labeled.groups)
+    distances = unlike_other_groups(labeled.features, labeled.groups)
+    record["unlike_above"] = unlike_threshold(distances, labeled.labels, labeled.groups)
     return with_digest(record, tensors)
 
 
@@ -117,7 +121,7 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     for addon in config["method"]["addons"]:
         name = attribute(ADDONS[addon["name"]], "evaluation_head", addon)
         head = f"heads.{name}" if name else head
-    names = [name for name in state if name.startswith((f"{ENCODER}.", f"{head}."))]
+    names = [name for name in state if name.startswith((ENCODER, f"{head}."))]
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
@@ -139,19 +143,17 @@ def _labeled(
     """Return the preprocessing of a model, and the labeled images of all its seeds with their features."""
     rows = np.unique(np.concatenate([split.split.labeled for split in splits]))
     groups = torch.from_numpy(store.groups("train")[rows] if store.has_groups else rows)
+    labels = torch.from_numpy(store.labels("train")[rows])
     if "features" in config["plan"]:
         manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
         features = load_features(manifest, config["plan"]["features"]["key"], store)
         stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
         raw = torch.from_numpy(features.read("train", rows)[:, 0])
-        return Preprocessing(**stated), Labeled(rows, raw.float(), groups, _statistics(features))
+        statistics = {"mean": torch.from_numpy(features.mean), "std": torch.from_numpy(features.std)}
+        return Preprocessing(**stated), Labeled(labels, groups, raw.float(), statistics)
     preprocessing = _preprocessing(config)
     raw = _encoded(config, store, rows, preprocessing, tensors)
-    return preprocessing, Labeled(rows, raw, groups, (raw.mean(0), raw.std(0).clamp_min(1e-6)))
-
-
-def _statistics(features: Features) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(features.mean), torch.from_numpy(features.std)
+    return preprocessing, Labeled(labels, groups, raw, {})
 
 
 def _preprocessing(config: Tree) -> Preprocessing:
@@ -170,11 +172,11 @@ def _encoded(
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
     encoder = encoder_of(config["protocol"]["network"])
-    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}."
+    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}"
     encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
     encoder.eval().to(memory_format=encoder.layout)
     view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
-    blocks = [rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)]
+    blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
     images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)
     return torch.cat([encoder(normalize(view.plain(block))).float() for block in images])
 
@@ -186,16 +188,7 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     return Augmentation(size=dataset["image_size"], **options)
 
 
-def _least_unlike(features: Tensor, groups: Tensor) -> float | None:
-    """Return the quantile of the labeled images' distances to the nearest one of another group; None without one."""
-    if len(groups.unique()) < 2:  # type: ignore[no-untyped-call]
-        return None
-    similar = cosine(features, features)
-    similar[groups[:, None] == groups] = -1
-    return float(np.quantile(1 - similar.amax(1).numpy(), QUANTILE))
-
-
-def _out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
+def out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
     """Return the out-of-fold predictions of a run's recipe; None if it was not fitted or had too few labels.
 
     A method that learns from unlabeled images otherwise than by self-training has those of supervised learning with LA.
@@ -230,7 +223,10 @@ def _record(
         "name": name,
         "method": config["method"]["name"],
         "title": params.methods[config["method"]["name"].partition(".")[0]]["title"],
-        "runs": [{"id": each["run"], "key": each["key"], "seed": each["seed"]} for each in configs],
+        "runs": [
+            {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
+            for run, each in zip(runs, configs, strict=True)
+        ],
         "classes": list(runs[0].result["classes"]),
         "reading": {
             "image_size": store.image_size,
@@ -253,6 +249,14 @@ def _record(
         },
         "versions": {"torch": torch.__version__, **({"timm": version("timm")} if network["name"] == "timm" else {})},
     }
+
+
+def _tau(run: FinishedRun, config: Tree) -> float | None:
+    """Return the strength of a run's logit adjustment, fitted or that of its method; None without it."""
+    addons = config["method"]["addons"]
+    own: float | None = next((addon["tau"] for addon in addons if addon["name"] == "logit_adjustment"), None)
+    fitted: float | None = run.result["provenance"].get("fit", {}).get("tau")
+    return own if fitted is None else fitted
 
 
 def _mean(columns: Sequence[Sequence[float | None]]) -> list[float | None]:

@@ -38,9 +38,9 @@ def calibrate(seeds: Sequence[OutOfFold]) -> Calibration:
     class-balanced log loss (Guo et al. 2017), the model abstains below the least probability from which on the
     predictions have the accuracy `ACCURACY`, the mean over classes.
     """
-    logits, labels = averaged(seeds)
-    if not len(labels):
+    if not seeds:
         return Calibration(1.0, 0.0, "not calibrated: too few labels")
+    logits, labels = averaged(seeds)
     temperature = fit_temperature(logits, labels)
     confidence, predicted = (logits / temperature).softmax(-1).max(-1)
     below = least_confidence(confidence, predicted == labels, balanced_weights(labels), ACCURACY)

@@ -22,35 +22,35 @@ from daso.data.files import canonical_json, checksummed, read_checksummed, write
 from daso.deploy.network import Classifier
 from daso.errors import DataError
 from daso.models.features import CosineClassifier, FeatureEncoder
-from daso.models.network import Encoder, Preprocessing
+from daso.models.network import ENCODER, Encoder, Preprocessing
 
 RECORD_FILE, TENSORS_FILE = "model.json", "model.safetensors"
-DIGITS = 12  # of the digest, in the id of a model
-ENCODER, MEMBER = "encoder", "member"  # first parts of names of tensors: `encoder.<name>`, `member.<seed>.<name>`
+ID_DIGITS = 12  # of the digest, in the id of a model
+MEMBER = "member"  # first part of the names of tensors `member.<seed>.<name>`; others are `encoder.<name>`
 
 
 class Model(NamedTuple):
     """Record and tensors of a model.
 
-    The record has `name`, `method`, `title`, `runs` (id, key and seed of each), `classes`, `reading` (image_size, fit
-    and bits of the stored squares), `dataset` (image_size and augment of their views), `network` (options),
-    `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted), `abstain_below`,
-    `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class), `accuracy`
-    (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) of features,
-    `labeled` (N, D), and the weights of each member.
+    The record has `name`, `method`, `title`, `runs` (id, key, seed and tau of logit adjustment of each), `classes`,
+    `reading` (image_size, fit and bits of the stored squares), `dataset` (image_size and augment of their views),
+    `network` (options), `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted),
+    `abstain_below`, `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class),
+    `accuracy` (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) by
+    which features are standardised, the features `labeled` (N, D), and the weights of each member.
     """
 
     record: dict[str, Any]
     tensors: dict[str, Tensor]
 
-    @property
-    def id(self) -> str:
-        """Return the name of the model with the first digits of its digest."""
-        return f"{self.record['name']}@{self.record['digest'][:DIGITS]}"
-
     def member(self, seed: int) -> dict[str, Tensor]:
         """Return the state dict of a member."""
         return _below(self.tensors, f"{MEMBER}.{seed}.")
+
+
+def model_id(record: Mapping[str, Any]) -> str:
+    """Return the name of a model with the first digits of its digest."""
+    return f"{record['name']}@{record['digest'][:ID_DIGITS]}"
 
 
 def with_digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
@@ -85,7 +85,7 @@ def with_encoder(model: Model) -> Model:
     """Return a model with the weights of its frozen network as tensors too, so that no other file is needed."""
     if not trains_on_features(model.record["network"]):
         return model
-    tensors = {f"{ENCODER}.{name}": tensor for name, tensor in _frozen_encoder(model).state_dict().items()}
+    tensors = {f"{ENCODER}{name}": tensor for name, tensor in _frozen_encoder(model).state_dict().items()}
     record = {name: value for name, value in model.record.items() if name != "digest"}
     return with_digest(record, {**model.tensors, **tensors})
 
@@ -96,16 +96,16 @@ def classifier_of(model: Model) -> Classifier:
     network = record["network"]
     shared = _frozen_encoder(model) if trains_on_features(network) else None
     members = [_member(network, model.member(run["seed"]), shared) for run in record["runs"]]
-    statistics, labeled = (tensors["mean"], tensors["std"]), tensors["labeled"]
+    statistics = (tensors["mean"], tensors["std"]) if shared else None
     preprocessing = Preprocessing(**record["preprocessing"])
-    return Classifier(shared, members, preprocessing, statistics, labeled, record["temperature"])
+    return Classifier(shared, members, preprocessing, statistics, tensors["labeled"], record["temperature"])
 
 
 def _frozen_encoder(model: Model) -> Encoder:
     """Return the shared encoder with the weights among the tensors or, if there are none, of their own file."""
     network = model.record["network"]
     encoder = encoder_of(network)
-    if state := _below(model.tensors, f"{ENCODER}."):
+    if state := _below(model.tensors, ENCODER):
         encoder.load_state_dict(state)
     elif weights := encoder_weights(network):
         weights.verify()
@@ -121,7 +121,7 @@ def _member(
     classes = len(state["classifier.weight"])
     kind = CosineClassifier if network.get("head") == "cosine" else nn.Linear
     classifier = kind(encoder.feature_dim, classes)
-    encoder.load_state_dict(_below(state, f"{ENCODER}."))
+    encoder.load_state_dict(_below(state, ENCODER))
     classifier.load_state_dict(_below(state, "classifier."))
     return encoder, classifier
 

@@ -17,8 +17,8 @@ class Classifier(nn.Module):
 
     On features of a frozen network the members share `encoder`, and their own encoders are what was trained on top;
     otherwise `encoder` is None and each member encodes the pixels. Both outputs are float32: probabilities, and 1 - the
-    largest cosine of the standardised features, of the first member if there is no shared encoder, to those of the
-    labeled images.
+    largest cosine of the features to those of the labeled images. These are the features of the frozen network before
+    they are standardised, which hides what is unlike all images, or of the first member.
     """
 
     pixel_mean: Tensor
@@ -32,8 +32,8 @@ class Classifier(nn.Module):
         encoder: Encoder | None,
         members: Sequence[tuple[Encoder, nn.Linear]],
         preprocessing: Preprocessing,
-        statistics: tuple[Tensor, Tensor],  # mean and deviation (D,) of the features
-        labeled: Tensor,  # standardised features float16 (N, D) of the labeled images
+        statistics: tuple[Tensor, Tensor] | None,  # mean and deviation (D,) by which features are standardised
+        labeled: Tensor,  # features float16 (N, D) of the labeled images
         temperature: float,
     ) -> None:
         super().__init__()
@@ -43,10 +43,11 @@ class Classifier(nn.Module):
         for name in ("mean", "std"):
             channels = torch.tensor(getattr(preprocessing, name), dtype=torch.float32).view(3, 1, 1)
             self.register_buffer(f"pixel_{name}", channels)
-        self.register_buffer("mean", statistics[0])
-        self.register_buffer("std", statistics[1])
+        for name, values in zip(("mean", "std"), statistics or (torch.zeros(1), torch.ones(1)), strict=True):
+            self.register_buffer(name, values)
         self.register_buffer("labeled", labeled)
-        layout = (encoder or members[0][0]).layout
+        first = encoder or members[0][0]
+        layout, self.license = first.layout, first.license  # of the pretrained weights
         self.eval().requires_grad_(False).to(memory_format=layout)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,11 +55,11 @@ class Classifier(nn.Module):
         pixels = (images.float() / 255 - self.pixel_mean) / self.pixel_std
         if self.encoder is None:
             features = [encoder(pixels) for encoder in self.encoders]
-            compared = standardise(features[0], self.mean, self.std)
+            compared = features[0]
         else:  # rounded to 16 bits before and after, as features are for training
-            raw = self.encoder(pixels).half().float()
-            compared = standardise(raw, self.mean, self.std).half().float()
-            features = [encoder(compared) for encoder in self.encoders]
+            compared = self.encoder(pixels).half().float()
+            inputs = standardise(compared, self.mean, self.std).half().float()
+            features = [encoder(inputs) for encoder in self.encoders]
         pairs = zip(self.classifiers, features, strict=True)
         logits = torch.stack([classifier(each) for classifier, each in pairs]).mean(0)
         probabilities = (logits / self.temperature).softmax(-1)

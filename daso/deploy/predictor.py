@@ -11,11 +11,12 @@ import torch
 
 from daso.aliases import FloatArray, ImageArray
 from daso.augment.packed import pack, unpack
-from daso.deploy.assemble import plain_view
+from daso.augment.views import Augmentation
 from daso.deploy.model import Model, classifier_of
-from daso.models.network import Preprocessing
 
-BATCH = 16  # images of a forward pass, the last one filled up: no prediction depends on how many others there are
+FORWARD_BATCH = (
+    16  # images of a forward pass, the last one filled up: no prediction depends on how many others there are
+)
 
 
 class Predictor(Protocol):
@@ -45,15 +46,14 @@ class TorchPredictor:
         """Return probabilities (n, K) and `unlike` (n,) of uint8 (n, 3, T, T)."""
         pixels, count = torch.from_numpy(np.ascontiguousarray(images)), len(images)
         parts = []
-        for first in range(0, count, BATCH):
-            part = pixels[first : first + BATCH]
-            filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1, -1)])
+        for first in range(0, count, FORWARD_BATCH):
+            part = pixels[first : first + FORWARD_BATCH]
+            filled = torch.cat([part, part[-1:].expand(FORWARD_BATCH - len(part), -1, -1, -1)])
             parts.append([each[: len(part)].cpu() for each in self.network(filled.to(self.device))])
         probabilities, unlike = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
         return probabilities, unlike
 
 
-def network_images(record: Mapping[str, Any], squares: ImageArray) -> ImageArray:
+def network_images(view: Augmentation, squares: ImageArray) -> ImageArray:
     """Bring decoded squares uint8 (n, 3, S, S) to the size of the network's images, uint8 (n, 3, T, T)."""
-    view = plain_view(record, Preprocessing(**record["preprocessing"]))
     return np.asarray(unpack(view.plain(pack(torch.from_numpy(squares)))).numpy())

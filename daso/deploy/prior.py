@@ -15,9 +15,7 @@ from daso.aliases import FloatArray
 from daso.data.files import read_file
 from daso.errors import DasoError, DataError, did_you_mean, one_line
 
-UNIFORM, TRAIN = "uniform", "train"
 MAX_BYTES = 2**24
-FORMAT = "expected the columns class,share"
 
 
 def ratios(record: Mapping[str, Any], prior: str | None) -> FloatArray:
@@ -30,7 +28,7 @@ def ratios(record: Mapping[str, Any], prior: str | None) -> FloatArray:
     implied = _shares(record, record["prior"]["implied"])
     if prior is None:
         return np.ones(len(classes))
-    shares = _shares(record, prior) if prior in (UNIFORM, TRAIN) else _read_shares(Path(prior), classes)
+    shares = _shares(record, prior) if prior in ("uniform", "train") else _read_shares(Path(prior), classes)
     ratio: FloatArray = shares / implied
     return ratio
 
@@ -46,7 +44,7 @@ def shifted(probabilities: FloatArray, ratio: FloatArray) -> FloatArray:
 
 def _shares(record: Mapping[str, Any], name: str) -> FloatArray:
     train = np.array(record["prior"]["train"], dtype=np.float64)
-    return train / train.sum() if name == TRAIN else np.full(len(train), 1 / len(train))
+    return train / train.sum() if name == "train" else np.full(len(train), 1 / len(train))
 
 
 def _read_shares(path: Path, classes: Sequence[str]) -> FloatArray:
@@ -56,7 +54,7 @@ def _read_shares(path: Path, classes: Sequence[str]) -> FloatArray:
         raise DataError(f"--prior {path}: not a readable CSV file ({error}); give uniform, train or a file") from error
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     if not rows or not {"class", "share"} <= rows[0].keys():
-        raise DataError(f"{path}: {FORMAT}; correct its first line")
+        raise DataError(f"{path}: expected the columns class,share; correct its first line")
     shares: dict[str, float] = {}
     for row in rows:
         name = (row["class"] or "").strip()

@@ -16,6 +16,7 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.analysis import analyse
 from daso.engine.open_set import open_set
 from daso.ops.confusion import confusion, groups, precision, recall
+from daso.ops.reliability import Reliability, confidences, log_softmax, reliability
 from daso.paths import HISTORY_FILE
 
 
@@ -69,13 +70,33 @@ def run_metrics(folder: Path, key: str | None = None, store: Path | None = None)
     }
 
 
-def _test_predictions(run: FinishedRun, labels: IntArray, logits: FloatArray) -> dict[str, dict[str, list[int]]]:
-    """Return "test_predictions" if the protocol keeps them: class, prediction, image and group of each test image."""
+def _test_predictions(run: FinishedRun, labels: IntArray, logits: FloatArray) -> dict[str, dict[str, Any]]:
+    """Return "test_predictions" and "calibration" if the protocol keeps predictions.
+
+    These are class, prediction, confidence, image and group of each test image, and the reliability of the predictions
+    before and after the fitted temperature, if there is one for the recipe of the run. The confidence is the one after.
+    """
     if not run.config["protocol"]["evaluation"].get("predictions"):
         return {}
     images, groups = run.arrays("test_images", "test_groups")
+    temperature = run.result["provenance"].get("fit", {}).get("temperature")
+    log_probabilities = log_softmax(logits, temperature or 1.0)
     columns = {"labels": labels, "predicted": logits.argmax(1), "images": images, "groups": groups}
-    return {"test_predictions": {name: values.tolist() for name, values in columns.items()}}
+    columns["confidence"] = confidences(log_probabilities).round(4)
+    calibration = {
+        "temperature": temperature,
+        "before": _reliability(reliability(log_softmax(logits), labels)),
+        "after": temperature and _reliability(reliability(log_probabilities, labels)),
+    }
+    predictions = {name: values.tolist() for name, values in columns.items()}
+    return {"test_predictions": predictions, "calibration": calibration}
+
+
+def _reliability(values: Reliability) -> dict[str, Any]:
+    """Return the values of a reliability, with its bins as lists."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values._asdict().items()
+    }
 
 
 def _open_set(run: FinishedRun, last: Mapping[str, float], oracle: Oracle | None) -> dict[str, Any]:

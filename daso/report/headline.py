@@ -10,17 +10,20 @@ from typing import NamedTuple
 from daso.aliases import Tree
 from daso.data.class_sizes import setting_kind
 from daso.report.figures.differences import TablePanels, difference_blocks, drawn
+from daso.report.results.collect import Cell
 from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
+from daso.report.results.rounds import RoundDifference
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.controls import recommended_sentence, verdict_sentence
 from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
+from daso.report.tables.remarks import setting_remarks
 from daso.report.words import with_noun
 
 
@@ -50,7 +53,7 @@ class Headline:
     chance: str  # cells outside the band, and the number that chance alone would give
     verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
-    further: list[SummaryLine]  # verdicts and recommended models of further settings
+    further: list[SummaryLine]  # remarks on the first setting; verdicts, models and remarks of further ones
     lines: list[SummaryLine]
     departures: list[SummaryLine]  # differences from the paper
     blocks: list[TablePanels]
@@ -60,9 +63,16 @@ class Headline:
 
 
 def build_headline(
-    suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], unlabeled: Sequence[UnlabeledVerdict] = ()
+    suite: Tree,
+    summary: Summary,
+    judged_cells: Sequence[JudgedCell],
+    unlabeled: Sequence[UnlabeledVerdict] = (),
+    rounds: Sequence[RoundDifference] = (),
 ) -> Headline:
-    """Return the head of a suite's report; `unlabeled` are the verdicts on its unlabeled images."""
+    """Return the head of a suite's report; `unlabeled` are the verdicts on its unlabeled images.
+
+    `rounds` are its rounds of labeling.
+    """
     counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
@@ -75,7 +85,7 @@ def build_headline(
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
-        further=list(_further_settings(unlabeled[1:], titles)),
+        further=list(_further_settings(unlabeled, [judged.cell for judged in main], titles)),
         lines=list(_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled))),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -129,10 +139,15 @@ def _titles(suite: Tree) -> dict[str, str]:
     return {method["name"]: str(method["title"]) for table in suite["tables"] for method in table["methods"]}
 
 
-def _further_settings(verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, str]) -> Iterable[SummaryLine]:
+def _further_settings(
+    verdicts: Sequence[UnlabeledVerdict], cells: Sequence[Cell], titles: Mapping[str, str]
+) -> Iterable[SummaryLine]:
     for verdict in verdicts:
-        yield SummaryLine(f"Setting {verdict.setting}", verdict_sentence(verdict, titles))
-        yield SummaryLine("Recommended model", recommended_sentence(verdict, titles))
+        if verdict is not verdicts[0]:
+            yield SummaryLine(f"Setting {verdict.setting}", verdict_sentence(verdict, titles))
+            yield SummaryLine("Recommended model", recommended_sentence(verdict, titles))
+        of_table = [cell for cell in cells if cell.table == verdict.table]
+        yield from (SummaryLine(*remark) for remark in setting_remarks(of_table, verdict))
 
 
 def _lines(

@@ -25,6 +25,8 @@ from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
 from daso.report.results.reference import Reference, compare_with_reference
+from daso.report.results.round_records import NO_RECORDS, RoundRecords
+from daso.report.results.rounds import round_differences
 from daso.report.results.summary import NO_UPSTREAM_RUNS, UpstreamRuns, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
@@ -53,6 +55,7 @@ def build_report(
     scratch: Path,
     published: Path,
     out: Path,
+    stores: Path | None = None,
     expected_keys: dict[str, str] | None = None,
     archived: Path | None = None,
     forecast: Mapping[str, Tree] | None = None,
@@ -60,20 +63,22 @@ def build_report(
     upstream: UpstreamRuns = NO_UPSTREAM_RUNS,
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
+    rounds: RoundRecords = NO_RECORDS,
 ) -> None:
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
     `suite` is an expanded suite: name, title, note, protocol, seeds and tables, with configurations in place of names.
-    Any number of runs may be missing. `archived` is the folder of archived runs, `forecast` the expected times of the
-    runs (see `report.tables.forecasts`), `home` the path from `out` to the working copy, for links. `upstream` are the
-    runs that they depend on, and `shared` the number of runs that other suites have in common with this one.
-    `reference` are the numbers that this project measured. The same inputs give the same bytes. Raises DataError for an
-    unusable file.
+    Any number of runs may be missing. `archived` is the folder of archived runs, `stores` that of the stores, whose
+    test images are shown. `forecast` are the expected times of the runs (see `report.tables.forecasts`), `home` is the
+    path from `out` to the working copy, for links. `upstream` are the runs that they depend on, and `shared` the number
+    of runs that other suites have in common with this one. `reference` are the numbers that this project measured,
+    `rounds` the records of rounds of labeling. The same inputs give the same bytes. Raises DataError for an unusable
+    file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
-    unlabeled = unlabeled_verdicts(suite, cells)
+    unlabeled, labeled = unlabeled_verdicts(suite, cells), round_differences(rounds)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     compared = compare_with_reference(reference, cells) if reference else None
     shown = [
@@ -86,6 +91,8 @@ def build_report(
             published_rows,
             compared.cells if compared and not compared.same_bytes else (),
             [verdict for verdict in unlabeled if verdict.table == data.table["name"]],
+            [each for each in labeled if each.table == data.table["name"]],
+            stores,
         )
         for index, data in enumerate(tables)
     ]
@@ -93,23 +100,20 @@ def build_report(
     summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
-        "headline": build_headline(suite, summary, judged_cells, unlabeled),
+        "headline": build_headline(suite, summary, judged_cells, unlabeled, labeled),
         "upstream_runs": summary.upstream_runs,
         "reference": compared.summary if compared else "",
         "home": home,
-        "project": read_project(),
-        "commits": training_commits(cells),
         "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
     _write(out / "cells.csv", format_csv(cell_columns(judged_cells), cell_rows(judged_cells, published_rows)))
     _write(out / "runs.csv", format_csv(RUN_COLUMNS, run_rows(cells)))
     _write(out / "history.csv", format_csv(HISTORY_COLUMNS, _history_rows(tables)))
-    environment = templates()
     _write_tables(out / TABLES, shown)
     _write_recommended(out / TABLES / RECOMMENDED_FILE, recommended_content(suite, unlabeled) if unlabeled else None)
     for name in ("report.md", "index.html", "summary.txt"):
-        _write(out / name, environment.get_template(f"{name}.j2").render(context))
+        _write(out / name, templates().get_template(f"{name}.j2").render(context))
 
 
 def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[str, object]]:
@@ -150,6 +154,8 @@ def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> di
         "label": verdicts.protocol_label(suite["protocol"]),
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
+        "project": read_project(),
+        "commits": training_commits(cells),
         "sections": shown,
         "by_table": {section.name: section for section in shown},
         "published_runs": PUBLISHED_RUNS,

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from daso.aliases import Tree
 from daso.report.figures.analyses import analysis_figures
+from daso.report.figures.calibration import calibration_figures
 from daso.report.figures.figure_groups import Figure, TableData, table_figures
 from daso.report.figures.fit import fit_figures
 from daso.report.figures.open_set import open_set_figures
 from daso.report.results.collect import Cell
 from daso.report.results.controls import UnlabeledVerdict
+from daso.report.results.gallery import Gallery, build_galleries
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
+from daso.report.results.rounds import RoundDifference
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
-from daso.report.tables.class_results import classes_table
+from daso.report.tables.calibration import calibration_table
+from daso.report.tables.class_results import class_groups_table, classes_table
 from daso.report.tables.controls import unlabeled_table
 from daso.report.tables.differences import differences_table
+from daso.report.tables.errors import errors_table
 from daso.report.tables.fit import fit_table
 from daso.report.tables.forecasts import forecast_table
 from daso.report.tables.gains import gains_table
@@ -31,6 +37,7 @@ from daso.report.tables.provenance import runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
 from daso.report.tables.reference import reference_table
+from daso.report.tables.rounds import rounds_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table, letters
 from daso.report.words import with_noun
@@ -49,6 +56,7 @@ class Section:
     settings: list[dict[str, str]]
     tables: Mapping[str, Table]  # by name; tables without a row are left out
     fidelity: Table  # known differences from the paper
+    galleries: Sequence[Gallery]  # errors of the recommended models
     figures: list[Figure]
     analyses: list[Figure]  # figures of the analyses listed by the suite
     has_verdicts: bool  # True if a published number is confirmed
@@ -69,26 +77,25 @@ def build_section(
     published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
     verdicts: Sequence[UnlabeledVerdict] = (),
+    rounds: Sequence[RoundDifference] = (),
+    stores: Path | None = None,
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
 
-    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table.
+    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, `rounds` its
+    rounds of labeling, and `stores` is the folder of the stores, whose test images are shown.
     """
     table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
     cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
+    galleries = build_galleries(table, cells, verdicts, stores)
     tables = [
         accuracy_table(suite, table, judged_cells),
-        *control_tables(cells, verdicts, titles),
-        gains_table(table, main, titles),
-        ranks_table(table, main),
-        measures_table(cells, titles, data.division),
-        speed_table(cells, titles),
-        forecast_table(cells, forecast, titles),
-        *([pseudo_label_table(cells, titles)] if analyses else []),
-        runs_table(cells),
+        *control_tables(cells, verdicts, titles, data.division),
+        *(errors_table(galleries, titles), rounds_table(rounds, titles)),
+        *run_tables(data, main, forecast, titles, bool(analyses)),
         reference_table(table["name"], differences, titles),
         open_set_table(cells, titles),
     ]
@@ -102,7 +109,13 @@ def build_section(
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
         fidelity=differences_table(table, suite["protocol"], runs),
-        figures=[*table_figures(data), *open_set_figures(data), *fit_figures(data)],
+        galleries=galleries,
+        figures=[
+            *table_figures(data),
+            *open_set_figures(data),
+            *calibration_figures(data, verdicts),
+            *fit_figures(data),
+        ],
         analyses=analysis_figures(data, analyses),
         has_verdicts=any(judged.published and not judged.published.doubt for judged in judged_cells),
         has_archived=any(judged.archived for judged in judged_cells),
@@ -114,11 +127,37 @@ def build_section(
     )
 
 
-def control_tables(
-    cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, str]
+def run_tables(
+    data: TableData,
+    judged_cells: Sequence[JudgedCell],
+    forecast: Mapping[str, Tree],
+    titles: Mapping[str, str],
+    has_analyses: bool,
 ) -> list[Table]:
-    """Return the tables of a suite's table with controls: verdicts on the unlabeled images, classes, fitted values."""
-    return [unlabeled_table(verdicts, titles), classes_table(cells, verdicts, titles), fit_table(cells, titles)]
+    """Return the tables of any suite's table: gains, measures and speed of its runs."""
+    cells = [judged.cell for judged in judged_cells]
+    return [
+        gains_table(data.table, judged_cells, titles),
+        ranks_table(data.table, judged_cells),
+        measures_table(cells, titles, data.division),
+        speed_table(cells, titles),
+        forecast_table(cells, forecast, titles),
+        *([pseudo_label_table(cells, titles)] if has_analyses else []),
+        runs_table(cells),
+    ]
+
+
+def control_tables(
+    cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict], titles: Mapping[str, str], division: str | None = None
+) -> list[Table]:
+    """Return the tables of a suite's table with controls: verdicts, classes, calibration, fitted values."""
+    return [
+        unlabeled_table(verdicts, titles),
+        classes_table(cells, verdicts, titles),
+        class_groups_table(cells, verdicts, titles, division),
+        calibration_table(cells if verdicts else (), titles),
+        fit_table(cells, titles),
+    ]
 
 
 def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:

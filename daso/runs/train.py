@@ -14,7 +14,7 @@ import torch
 from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
-from daso.config.fit import own_values
+from daso.config.fit import own_values, temperature_name
 from daso.config.network import pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
@@ -38,6 +38,8 @@ from daso.paths import RESULT_FILE, rebuild_hint
 
 # torch cycles through 32 streams of each priority, and each run uses two; runs must not share a stream.
 REPLICAS = 16
+# Values of a fit that a run records beside those of its own recipe.
+FIT_VALUES = ("grid", "note", "unlike_threshold", "unlabeled", "unlabeled_unlike")
 
 
 class Job(NamedTuple):
@@ -181,10 +183,11 @@ def _load_upstream(job: Job) -> UpstreamResults:
 
 
 def _load_fit(job: Job) -> dict[str, Any]:
-    """Return weight decay and tau of a run, and temperature, grid and note of its fit; {} if its plan has none.
+    """Return weight decay, tau and temperature of a run, and other values of its fit; {} if its plan has none.
 
     Values that the fit has left at their defaults are those of the configuration; tau is None without logit adjustment
-    in the supervised loss. Raises DasoError if the file is missing or is not the one in the plan.
+    in the supervised loss, the temperature is None unless the fit has that of the run's recipe. Raises DasoError if the
+    file is missing or is not the one in the plan.
     """
     config, run = job.config, job.config["run"]
     plan = config["plan"].get("fit")
@@ -197,7 +200,9 @@ def _load_fit(job: Job) -> dict[str, Any]:
     if fit.get("key") != plan["key"]:
         raise DataError(f"{job.fit}: not the fit {plan['key']}; {rebuild_hint(job.fit)}")
     chosen = {name: fit[name] for name in plan["into"] if fit[name] is not None}
-    return {**own_values(config), **chosen, **{name: fit[name] for name in ("temperature", "grid", "note")}}
+    temperature = temperature_name(config)
+    others = {name: fit[name] for name in FIT_VALUES}
+    return {**own_values(config), **chosen, "temperature": temperature and fit[temperature], **others}
 
 
 def _run(

@@ -8,6 +8,8 @@ with the files they were made from. Modification times and Snakemake's records a
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from functools import cache
 from pathlib import Path
@@ -15,10 +17,11 @@ from pathlib import Path
 from daso import paths
 from daso.config.keys import Keys
 from daso.config.params import Params
-from daso.config.resolve import Run, runs
-from daso.data.files import CHECKSUM, digest, read_json
+from daso.config.resolve import Run, runs, suite_of
+from daso.data.files import digest, read_json
 from daso.data.folder_listing import PARTS
 from daso.data.run_files import RUN_FILES, load_finished_run
+from daso.data.store import FILES
 from daso.errors import DataError
 from daso.paths import (
     CONTRADICTIONS,
@@ -33,10 +36,12 @@ from daso.paths import (
     split_file,
     store_folder,
 )
+from daso.report.results.round_records import metrics_digest, other_records
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
 REPORT_TABLES = "tables"  # folder with each table as CSV and LaTeX, and with the recommended models if there are any
+MISSING = "-"  # in place of a digest of names, if images are missing
 CONTRADICTIONS_FILES = ("index.html", "contradictions.csv")
 
 
@@ -118,7 +123,8 @@ class Current:
         if not all(self.evaluated(run) for run in runs(self.keys.params, suite)):
             return False
         folder = report_folder(suite)
-        key = report_key(self.keys.params, suite, self.keys.report(suite))
+        names = shown_names(self.keys.params, suite) or _recorded_names(folder / "key")
+        key = report_key(self.keys.params, suite, self.keys.report(suite), names)
         return _has_key(folder / "key", f"{key} {tables_digest(folder)}", *(folder / name for name in REPORT_FILES))
 
     def contradictions(self) -> bool:
@@ -127,27 +133,49 @@ class Current:
         return _has_key(folder / "key", self.keys.contradictions(), *(folder / name for name in CONTRADICTIONS_FILES))
 
 
-def report_key(params: Params, suite: str, key: str) -> str:
-    """Return the first part of a report's key file: its key, and a digest of the checksums of its runs' metrics.
+def report_key(params: Params, suite: str, key: str, names: str) -> str:
+    """Return the first part of a report's key file: its key, a digest of the checksums of its runs' metrics, and names.
 
     The metrics of a run may change under the same key, for example if it is trained again on a different device.
+    `names` is the digest of `shown_names`. Earlier rounds of labeling are part of the report, see `round_records`.
     """
-    checksums = [_checksum(metrics_file(run.id)) for run in runs(params, suite)]
-    return f"{key} {digest(checksums)[:16]}"
+    metrics = metrics_digest(run.id for run in runs(params, suite))
+    rounds = other_records(suite, metrics)
+    return f"{key} {digest([metrics, *rounds])[:16] if rounds else metrics} {names or MISSING}"
+
+
+def shown_names(params: Params, suite: str) -> str:
+    """Return a digest of the names of the labeled files of a suite with controls, whose report shows errors.
+
+    Files may be renamed under the same key. Empty if images are missing: a report that was made with them stays.
+    """
+    datasets = {table["dataset"] for table in suite_of(params, suite)["tables"] if "controls" in table}
+    folders = [store_folder(dataset) for dataset in sorted(datasets)]
+    if not all((folder / MANIFEST).exists() for folder in folders):
+        return ""
+    return digest([_labeled_files(folder / FILES) for folder in folders])[:16]
+
+
+def _labeled_files(path: Path) -> list[list[str]]:
+    """Return part, row and file of each labeled image in a list of files; [] if there is none."""
+    if not path.exists():
+        return []
+    rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline=""))
+    return [[row[name] for name in ("part", "row", "file")] for row in rows if row["label"]]
+
+
+def _recorded_names(key_file: Path) -> str:
+    """Return the digest of names in the key file of a report; empty if it has none."""
+    try:
+        return key_file.read_text().split()[2]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
 
 
 def tables_digest(report: Path) -> str:
     """Return the last part of a report's key file: a digest of the names of the files beside its tables."""
     folder = report / REPORT_TABLES
     return digest(sorted(path.name for name in ("table-*", paths.RECOMMENDED_FILE) for path in folder.glob(name)))[:16]
-
-
-def _checksum(path: Path) -> str:
-    """Return the checksum written in a file of metrics, empty if it has none; readers of the metrics verify it."""
-    try:
-        return str(read_json(path, "metrics file").get(CHECKSUM))
-    except DataError:
-        return ""
 
 
 def _has_key(key_file: Path, key: str, *outputs: Path) -> bool:

@@ -1,6 +1,7 @@
 """Fit of weight decay, tau and temperature by out-of-fold predictions of the labeled images."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from daso.config.build import build
 from daso.data.features import VIEW_KINDS
 from daso.engine.feature_pool import FeaturePool
-from daso.engine.fit import Heads, Point, choose_point, fit_labels, out_of_fold_logits, part_of, score
+from daso.engine.fit import choose_point, fit_labels, part_of, score
+from daso.engine.heads import Heads, Point, out_of_fold_logits
 from daso.engine.resident import Resident
 from tests.engine.world import CONFIG, CPU
 
@@ -34,6 +36,11 @@ def pool(labels=LABELS, dim=16):
     features = torch.randn(len(labels), len(VIEW_KINDS), dim, generator=torch.Generator().manual_seed(1))
     features[..., 0] += 2 * torch.tensor(labels)[:, None]
     return FeaturePool(features.half(), torch.tensor(labels))
+
+
+def fit_labeled(tree, data, groups):
+    """Fit to labeled images without unlabeled ones."""
+    return fit_labels(tree, data, groups, 0, partial(FeaturePool, data.images))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,9 @@ def test_head_equals_a_run_of_the_engine(protocol, optimizer, evaluated):
 def test_image_is_predicted_by_the_head_of_its_fold():
     """The heads of a fold are those of a training on all other images."""
     data, folds, grid = pool(), np.arange(18) % 3, [Point(0.01, 1.0)]
-    logits = out_of_fold_logits(config(), data, folds, grid)
+    heads = Heads(config(), [part_of(data, folds != fold) for fold in range(3)], grid)
+    heads.train()
+    logits = out_of_fold_logits(heads, data, folds)
     alone = Heads(config(), [part_of(data, folds != 2)], grid)
     alone.train()
     rows = torch.arange(2, 18, 3)
@@ -94,7 +103,7 @@ def test_point_within_one_standard_error_with_the_nearest_tau_and_the_largest_de
 
 
 def test_values_and_logits_of_the_record_are_those_of_the_chosen_point():
-    record, arrays = fit_labels(config(), pool(), np.arange(18))
+    record, arrays = fit_labeled(config(), pool(), np.arange(18))
     best = record["grid"][choose_point(record["grid"], 1.5)]
     assert len(record["grid"]) == 4
     names = ("weight_decay", "tau", "temperature")
@@ -105,7 +114,7 @@ def test_values_and_logits_of_the_record_are_those_of_the_chosen_point():
 
 
 def test_tau_keeps_its_default_if_classes_have_equally_many_labels():
-    record, _ = fit_labels(config() | {"fit": GRID | {"tau": [0.5, 1.5, 3.0]}}, pool([0] * 9 + [1] * 9), np.arange(18))
+    record, _ = fit_labeled(config() | {"fit": GRID | {"tau": [0.5, 1.5, 3.0]}}, pool([0] * 9 + [1] * 9), np.arange(18))
     losses = {point["weight_decay"]: set() for point in record["grid"]}
     for point in record["grid"]:
         losses[point["weight_decay"]].add(round(point["loss"], 5))
@@ -115,7 +124,7 @@ def test_tau_keeps_its_default_if_classes_have_equally_many_labels():
 
 def test_class_of_one_label_only_trains():
     """It has no out-of-fold prediction, and each head has seen it: the prior of none of them is zero."""
-    record, arrays = fit_labels(
+    record, arrays = fit_labeled(
         config() | {"dataset": CONFIG["dataset"] | {"num_classes": 3}}, pool([*LABELS, 2]), np.arange(19)
     )
     assert (record["scored"], record["unscored_classes"]) == (18, [2])
@@ -132,7 +141,7 @@ def test_class_of_one_label_only_trains():
     ],
 )
 def test_defaults_stay_with_too_few_labels_or_groups(labels, groups, note):
-    record, arrays = fit_labels(config(), pool(labels), np.array(groups))
+    record, arrays = fit_labeled(config(), pool(labels), np.array(groups))
     assert record["note"] == f"{note}: weight decay and tau keep their defaults"
     assert (record["weight_decay"], record["tau"], record["temperature"], record["grid"]) == (None, None, 1.0, [])
     assert np.isnan(arrays["logits"]).all()

@@ -3,6 +3,8 @@
 import numpy as np
 
 from daso.ops.confusion import confusion, precision, recall
+from daso.report.results.collect import MeanStd
+from daso.report.results.controls import Recommendation, UnlabeledVerdict
 from tests.report.conftest import run_metrics
 
 CLASSES = ("barn owl", "dunnock", "robin, adult", "wren")
@@ -43,8 +45,11 @@ def photo_suite(methods=tuple(TITLES), controls=CONTROLS, seeds=(0, 1, 2)):
     }
 
 
-def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **others):
-    """Return the metrics of a run with these predictions of its test images."""
+def photo_metrics(method, seed, labels, predicted, groups=None, images=None, temperature=None, **others):
+    """Return the metrics of a run with these predictions of its test images, each with the confidence .8.
+
+    `temperature` calibrates them to .6.
+    """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     counts = confusion(labels, predicted, len(CLASSES))
     images = np.arange(len(labels)) if images is None else np.asarray(images)
@@ -54,7 +59,9 @@ def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **o
         "predicted": predicted,
         "groups": images if groups is None else groups,
         "images": images,
+        "confidence": np.full(len(labels), 0.6 if temperature else 0.8),
     }
+    before, after = (calibration(p, labels == predicted) for p in (0.8, 0.6))
     metrics = run_metrics(
         f"birds/all/photos/{method}/s{seed}", counts.trace() / counts.sum(), seed, len(CLASSES), SIZES
     )
@@ -63,8 +70,23 @@ def photo_metrics(method, seed, labels, predicted, groups=None, images=None, **o
         **{"classes": list(CLASSES), "confusion": counts.tolist(), "recall": recalls, "precision": precisions},
         "balanced_accuracy": float(np.nanmean(np.array(recalls, dtype=float))),
         "test_predictions": {name: np.asarray(values).tolist() for name, values in tested.items()},
+        "calibration": {"temperature": temperature, "before": before, "after": after if temperature else None},
         **others,
     }
+
+
+def verdict_on(method, setting="all", not_measured=()):
+    """Return the verdict of a setting without comparisons whose recommended model is a method."""
+    accuracy = MeanStd(70.0, 1.0, 3)
+    model = Recommendation(method, ("s0",), accuracy, None)
+    return UnlabeledVerdict("birds", setting, [], model, method, list(not_measured))
+
+
+def calibration(confidence, right):
+    """Return a reliability with all images in one bin."""
+    accuracy = float(np.mean(right))
+    bins = {"images": [len(right)], "confidence": [confidence], "accuracy": [accuracy]}
+    return {"error": abs(accuracy - confidence), "chance": 0.01, "log_loss": 0.5, **bins}
 
 
 def invented_predictions(labels, accuracy, seed):

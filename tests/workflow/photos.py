@@ -1,7 +1,12 @@
 """Project with photos of two classes and a frozen network."""
 
+import shutil
+
 import numpy as np
 from PIL import Image
+
+from daso.workspace.own_images import CONTROLS
+from tests.workflow.project import ROOT
 
 LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 NETWORK = {
@@ -39,4 +44,48 @@ def with_photos(project):
     project.edit("protocols/tiny.yaml", lambda tree: tree.update(network=NETWORK))
     table = {"dataset": "own", "settings": ["few"], "methods": ["supervised"]}
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(table))
+    return project
+
+
+# Classes a, b and c are darkest to brightest: part, class, number of photos.
+BASE = [("train", "a", 20), ("train", "b", 12), ("train", "c", 6), *(("test", name, 4) for name in "abc")]
+
+
+def write_colored(folder, k, number, seed):
+    """Write photos of 64 x 64 random pixels of class k, from 70 k to 70 k + 59."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(number):
+        pixels = np.random.default_rng(seed + i).integers(70 * k, 70 * k + min(60, 256 - 70 * k), (64, 64, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{seed + i}.png")
+
+
+def write_base_folder(folder):
+    """Write 38 labeled photos of three classes told apart by brightness, 12 test photos and 60 unlabeled ones."""
+    for i, (part, name, number) in enumerate(BASE):
+        write_colored(folder / part / name, "abc".index(name), number, 1000 * i)
+    for k in range(3):
+        write_colored(folder / "unlabeled", k, 20, 10_000 + 1000 * k)
+
+
+def init_suite(project, methods, steps=100):
+    """Write the base folder and its suite by `daso init`, for two seeds, few steps and images of 32 pixels."""
+    write_base_folder(project.path / "photos")
+    named = {"photos", "supervised", "supervised_la", "fixmatch_la_daso", *CONTROLS, *CONTROLS.values()}
+    for path in (ROOT / "params").glob("*/*.yaml"):
+        if path.parent.name in ("methods", "protocols") and path.stem in named:
+            shutil.copy(path, project.path / path.relative_to(ROOT))
+            project.edit(path.relative_to(ROOT / "params"), lambda tree: tree.pop("where", None))
+    project.call("python", "-m", "daso", "init", "photos", "--image-size", "32")
+
+    def shorten(tree):
+        tree["steps"] = tree["checkpoint_every"] = steps
+        tree["evaluation"]["every"] = steps // 5
+        tree["network"]["image_size"] = 32
+        tree["fit"]["least_labels"] = 20
+
+    project.edit("protocols/photos.yaml", shorten)
+    project.edit("suites/photos.yaml", lambda tree: tree.update(seeds=[0, 1]))
+    controls = {method: control for method, control in CONTROLS.items() if method in methods}
+    table = {"methods": list(methods), "controls": controls}
+    project.edit("suites/photos.yaml", lambda tree: tree["tables"][0].update(table))
     return project

@@ -91,6 +91,17 @@ def plot_grid(lines: Sequence[Line], title: str, x_label: str, y_label: str, siz
     return canvas.svg(title, tag=tag)
 
 
+def plot_reliability(lines: Sequence[Line], title: str, tag: str = "") -> str:
+    """Plot accuracy over confidence, both in percent, with a dotted line where they are equal."""
+    low = 10.0 * math.floor(min(float(line.curve.x.min()) for line in lines) / 10)
+    x = Axis(low, 100.0, percent_ticks(low, 100.0), "confidence, %")
+    canvas = Canvas((SQUARE, SQUARE), x, Axis(0.0, 100.0, percent_ticks(0.0, 100.0), "accuracy, %"))
+    canvas.line(np.array([low, 100.0]), np.array([low, 100.0]), Style(SOFT, 0.8, "1 2"))
+    for line in lines:
+        draw_line(canvas, line, dots=True)
+    return canvas.svg(title, tag=tag)
+
+
 def plot_class_sizes(
     counts: Mapping[str, Sequence[int]], table: ClassTable, title: str, size: Size = WIDE, tag: str = ""
 ) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from daso.report.results.collect import Cell
 from daso.report.tables.table import ABSENT, Column, Table
 
+SHOWN_VALUES = ("weight_decay", "tau", "temperature", "note")
 FIT_DEFINITIONS = (
-    ("Temperature", "calibrates the probabilities of Supervised + LA with these values, not those of other methods."),
+    ("Temperature", "calibrates the probabilities of these methods; others are not calibrated."),
     ("Note", "the reason why the values are defaults that were not fitted."),
 )
 
@@ -41,7 +42,7 @@ def fit_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
 
 
 def _values(fit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of the numbers and the note of a fit, without its lists and an empty note."""
-    for name, value in fit.items():
-        if isinstance(value, int | float | str) and value != "":
+    """Yield the names and texts of the values of a fit, without those that are absent or empty."""
+    for name in SHOWN_VALUES:
+        if (value := fit.get(name)) not in (None, ""):
             yield name, f"{value:.3g}" if isinstance(value, float) else str(value)

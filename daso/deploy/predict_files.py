@@ -19,16 +19,18 @@ from daso.data.files import file_digest, write_file
 from daso.data.folder_listing import names_below, reason_to_skip
 from daso.data.photo_files import open_file
 from daso.data.pixels import decode
+from daso.deploy.assemble import plain_view
 from daso.deploy.partial_rows import PartialRows
 from daso.deploy.predictor import Predictor, network_images
 from daso.deploy.prior import ratios, shifted
 from daso.errors import DasoError
+from daso.models.network import Preprocessing
 
-BLOCK = 64  # images that are decoded, predicted and written at once
+FILES_AT_ONCE = 64  # images that are decoded, predicted and written at once
 LOWEST, HIGHEST = 0.0001, 0.9999  # printed probabilities; no finite number of labels makes a class certain
 
 
-class Options(NamedTuple):
+class PredictionOptions(NamedTuple):
     """Options of predictions."""
 
     top: int = 3  # classes of a row
@@ -36,7 +38,7 @@ class Options(NamedTuple):
     prior: str | None = None  # see `prior.ratios`
 
 
-class Summary(NamedTuple):
+class PredictionSummary(NamedTuple):
     """Numbers of images and files."""
 
     predicted: int
@@ -54,31 +56,34 @@ class Summary(NamedTuple):
         )
 
 
-def predict(predictor: Predictor, inputs: Sequence[str], out: Path | None, options: Options) -> tuple[str, Summary]:
+def predict_files(
+    predictor: Predictor, inputs: Sequence[str], out: Path | None, options: PredictionOptions
+) -> tuple[str, PredictionSummary]:
     """Predict the images of files and folders of any depth; return the CSV text and its summary.
 
     One row is written for each image file, sorted by path; the path is the input with the path below it. An image that
     cannot be read has an `error` in its row. A killed call leaves `<out>.partial`, from which the same call resumes.
     Raises DasoError if there is nothing to predict, and for unusable options.
     """
-    files, skipped = image_files(inputs)
+    rows, (files, skipped) = PredictionRows(predictor, options), image_files(inputs)
     if not files:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
         raise DasoError(f"{', '.join(inputs)}: no images{f' ({reasons})' if reasons else ''}; name files or folders")
-    ratio, columns = ratios(predictor.record, options.prior), _columns(predictor.record, options)
-    with PartialRows(out, f"{predictor.record['digest']} {options}") as done:
-        with tqdm(desc="predict", total=len(files), unit=" images", disable=None) as progress:
-            for first in range(0, len(files), BLOCK):
-                block = files[first : first + BLOCK]
-                contents = {path: content for path in block if not done.has(path, content := _digest(path))}
-                done.add(contents, _rows(predictor, list(contents), ratio, options))
-                progress.update(len(block))
-        rows = [done.row(path) for path in files]
-    text = _csv(columns, rows)
-    if out is not None:
-        write_file(out, text.encode("utf-8", "surrogateescape"))
-        done.remove()
-    return text, _summary([dict(zip(columns, row, strict=True)) for row in rows], skipped)
+    with (
+        PartialRows(out, f"{predictor.record['digest']} {options} {rows.ratio.tolist()}") as done,
+        tqdm(desc="predict", total=len(files), unit=" images", disable=None) as progress,
+    ):
+        for first in range(0, len(files), FILES_AT_ONCE):
+            block = files[first : first + FILES_AT_ONCE]
+            contents = {path: content for path in block if not done.has(path, content := _digest(path))}
+            done.add(contents, rows.predict(list(contents)))
+            progress.update(len(block))
+        table = [done.row(path) for path in files]
+        text = _csv([rows.columns, *table])
+        if out is not None:
+            write_file(out, text.encode("utf-8", "surrogateescape"))
+            done.remove()
+    return text, _summary([dict(zip(rows.columns, row, strict=True)) for row in table], skipped)
 
 
 def image_files(inputs: Sequence[str]) -> tuple[list[str], Counter[str]]:
@@ -115,29 +120,40 @@ def _digest(path: str) -> str:
         return ""
 
 
-def _columns(record: Mapping[str, Any], options: Options) -> list[str]:
-    if options.top < 1:
-        raise DasoError(f"--top {options.top}: below the minimum 1; set it to 1 or more")
-    further = [f"{name}_{k}" for k in range(2, _top(record, options) + 1) for name in ("class", "probability")]
-    return ["path", "class", "probability", *further, "abstain", "unlike", "is_unlike", "error"]
+class PredictionRows:
+    """Rows of predictions of image files, with the columns `columns`."""
 
+    def __init__(self, predictor: Predictor, options: PredictionOptions) -> None:
+        if options.top < 1:
+            raise DasoError(f"--top {options.top}: below the minimum 1; set it to 1 or more")
+        self.predictor, self.record = predictor, predictor.record
+        self.ratio = ratios(self.record, options.prior)
+        self.view = plain_view(self.record, Preprocessing(**self.record["preprocessing"]))
+        below = options.abstain_below
+        self.abstain_below = self.record["abstain_below"] if below is None else below
+        self.top = min(options.top, len(self.record["classes"]))
+        further = [f"{name}_{k}" for k in range(2, self.top + 1) for name in ("class", "probability")]
+        self.columns = ["path", "class", "probability", *further, "abstain", "unlike", "is_unlike", "error"]
 
-def _top(record: Mapping[str, Any], options: Options) -> int:
-    return min(options.top, len(record["classes"]))
+    def predict(self, files: Sequence[str]) -> Iterator[list[str]]:
+        """Yield the row of each file."""
+        squares, errors = decode_squares(files, self.record)
+        readable = [i for i, error in enumerate(errors) if not error]
+        predictions: Iterator[tuple[FloatArray, float]] = iter(())
+        if readable:
+            probabilities, unlike = self.predictor.probabilities(network_images(self.view, squares[readable]))
+            predictions = zip(shifted(probabilities, self.ratio), unlike, strict=True)
+        for path, error in zip(files, errors, strict=True):
+            cells = [""] * (len(self.columns) - 2) if error else self._cells(*next(predictions))
+            yield [path, *cells, error]
 
-
-def _rows(predictor: Predictor, files: Sequence[str], ratio: FloatArray, options: Options) -> Iterator[list[str]]:
-    """Yield the row of each file."""
-    if not files:
-        return
-    squares, errors = decode_squares(files, predictor.record)
-    readable = [i for i, error in enumerate(errors) if not error]
-    images = network_images(predictor.record, squares[readable])
-    predictions = predictor.probabilities(images) if readable else (np.empty((0, 0)), np.empty(0))
-    pairs = iter(zip(shifted(predictions[0], ratio), predictions[1], strict=True))
-    empty = len(_columns(predictor.record, options)) - 2
-    for path, error in zip(files, errors, strict=True):
-        yield [path, *[""] * empty, error] if error else [path, *_cells(predictor, *next(pairs), options), ""]
+    def _cells(self, probabilities: FloatArray, unlike: float) -> list[str]:
+        """Return the cells of an image between path and error."""
+        order = np.argsort(-probabilities, kind="stable")[: self.top]
+        named = [cell for k in order for cell in (self.record["classes"][k], format_probability(probabilities[k]))]
+        above = self.record["unlike_above"]
+        flags = probabilities[order[0]] < self.abstain_below, above is not None and unlike > above
+        return [*named, _yes(flags[0]), f"{unlike:.4f}", _yes(flags[1])]
 
 
 def decode_squares(files: Sequence[str], record: Mapping[str, Any]) -> tuple[ImageArray, list[str]]:
@@ -154,17 +170,6 @@ def decode_squares(files: Sequence[str], record: Mapping[str, Any]) -> tuple[Ima
     return squares, errors
 
 
-def _cells(predictor: Predictor, probabilities: FloatArray, unlike: float, options: Options) -> list[str]:
-    """Return the cells of an image between path and error."""
-    record = predictor.record
-    order = np.argsort(-probabilities, kind="stable")[: _top(record, options)]
-    named = [cell for k in order for cell in (record["classes"][k], format_probability(probabilities[k]))]
-    below = record["abstain_below"] if options.abstain_below is None else options.abstain_below
-    above = record["unlike_above"]
-    flags = probabilities[order[0]] < below, above is not None and unlike > above
-    return [*named, _yes(flags[0]), f"{unlike:.4f}", _yes(flags[1])]
-
-
 def format_probability(value: float) -> str:
     """Return a probability with four decimals, never 0 or 1."""
     return f"{min(max(value, LOWEST), HIGHEST):.4f}"
@@ -174,15 +179,13 @@ def _yes(flag: bool) -> str:
     return "yes" if flag else "no"
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _csv(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def _summary(rows: Sequence[Mapping[str, str]], skipped: Counter[str]) -> Summary:
+def _summary(rows: Sequence[Mapping[str, str]], skipped: Counter[str]) -> PredictionSummary:
     unreadable = sum(bool(row["error"]) for row in rows)
     counts = [sum(row[name] == "yes" for row in rows) for name in ("abstain", "is_unlike")]
-    return Summary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped))
+    return PredictionSummary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped))
