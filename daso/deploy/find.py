@@ -9,11 +9,13 @@ from pathlib import Path
 from daso.config.load import load_params
 from daso.config.resolve import parse_run, suite_of
 from daso.deploy.assemble import model_of_runs, recommended_model
-from daso.deploy.model import DIGITS, RECORD_FILE, Model, read_model, save_model
+from daso.deploy.model import ID_DIGITS, RECORD_FILE, Model, model_id, read_model, save_model
+from daso.deploy.onnx_model import OnnxPredictor
 from daso.deploy.predictor import Predictor, TorchPredictor
 from daso.engine.environment import choose_device
 from daso.errors import DasoError
 
+ONNX = ".onnx"  # suffix of an exported file
 KEPT = Path("models")  # folder of the models of earlier reports, by suite and digest
 
 
@@ -22,6 +24,8 @@ def find_model(name: str) -> Model:
 
     Raises DasoError if there is none, or if it cannot be assembled.
     """
+    if name.endswith(ONNX):
+        raise DasoError(f"{name}: an ONNX file only predicts; name a suite, a run id, or a folder with {RECORD_FILE}")
     if (folder := Path(name)).is_dir() and (folder / RECORD_FILE).exists():
         return read_model(folder)
     if folder.name == RECORD_FILE:
@@ -36,18 +40,19 @@ def find_model(name: str) -> Model:
 
 
 def find_predictor(name: str, device: str) -> Predictor:
-    """Return the predictor of a model by its name, see `find_model`, on a device."""
-    model = find_model(name)
-    record = model.record
+    """Return the predictor of a model by its name, see `find_model`, on a device; of an ONNX file, on the CPU."""
+    onnx = name.endswith(ONNX)
+    predictor = OnnxPredictor(Path(name)) if onnx else TorchPredictor(find_model(name), choose_device(device))
+    record = predictor.record
     numbers = f"{len(record['runs'])} runs, {len(record['classes'])} classes"
-    logging.info("%s: %s, %s, %s", model.id, record["title"], numbers, record["calibration"])
-    return TorchPredictor(model, choose_device(device))
+    logging.info("%s: %s, %s, %s", model_id(record), record["title"], numbers, record["calibration"])
+    return predictor
 
 
 def keep_model(suite: str) -> Path:
     """Keep the recommended model of a suite in `models/`; return its folder."""
     model = recommended_model(suite)
-    folder = KEPT / suite / str(model.record["digest"])[:DIGITS]
+    folder = KEPT / suite / str(model.record["digest"])[:ID_DIGITS]
     if not (folder / RECORD_FILE).exists():
         save_model(model, folder)
     return folder
@@ -56,7 +61,7 @@ def keep_model(suite: str) -> Path:
 def _kept_model(suite: str, digits: str) -> Model:
     """Return the kept model of a suite whose digest begins with these digits; raises DasoError unless it is one."""
     known = sorted(path.parent.name for path in (KEPT / suite).glob(f"*/{RECORD_FILE}"))
-    matches = [each for each in known if each.startswith(digits[:DIGITS])]
+    matches = [each for each in known if each.startswith(digits[:ID_DIGITS])]
     if len(matches) != 1:
         listed = f"choose one of {', '.join(f'{suite}@{each}' for each in known)}" if known else "none is kept"
         raise DasoError(f"{suite}@{digits}: {'several models' if matches else 'unknown model'}; {listed}")

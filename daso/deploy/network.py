@@ -46,7 +46,8 @@ class Classifier(nn.Module):
         for name, values in zip(("mean", "std"), statistics or (torch.zeros(1), torch.ones(1)), strict=True):
             self.register_buffer(name, values)
         self.register_buffer("labeled", labeled)
-        layout = (encoder or members[0][0]).layout
+        first = encoder or members[0][0]
+        layout, self.license = first.layout, first.license  # of the pretrained weights
         self.eval().requires_grad_(False).to(memory_format=layout)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ class Project:
     def __init__(self, root):
         self.root = root
         self.metrics, self.runs, self.scratch, self.out = (root / n for n in ("metrics", "runs", "scratch", "reports"))
-        self.archived = root / "measured"
+        self.archived, self.stores = root / "measured", root / "stores"
 
     def write_metrics(self, metrics):
         path = self.metrics / f"{metrics['run']}.json"
@@ -166,7 +166,7 @@ class Project:
 
     def build(self, suite, out=None, expected_keys=None, forecast=None):
         out = out or self.out
-        folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived")}
+        folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived", "stores")}
         build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, forecast=forecast)
         return out
 

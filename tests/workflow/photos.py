@@ -67,7 +67,7 @@ def write_base_folder(folder):
         write_colored(folder / "unlabeled", k, 20, 10_000 + 1000 * k)
 
 
-def init_suite(project, methods, steps=60):
+def init_suite(project, methods, steps=100):
     """Write the base folder and its suite by `daso init`, for two seeds, few steps and images of 32 pixels."""
     write_base_folder(project.path / "photos")
     named = {"photos", "supervised", "supervised_la", "fixmatch_la_daso", *CONTROLS, *CONTROLS.values()}
@@ -78,7 +78,8 @@ def init_suite(project, methods, steps=60):
     project.call("python", "-m", "daso", "init", "photos", "--image-size", "32")
 
     def shorten(tree):
-        tree["steps"] = steps
+        tree["steps"] = tree["checkpoint_every"] = steps
+        tree["evaluation"]["every"] = steps // 5
         tree["network"]["image_size"] = 32
         tree["fit"]["least_labels"] = 20
 

@@ -9,6 +9,7 @@ import pytest
 from daso.config.code import RESULT_NEUTRAL
 from daso.config.keys import Keys
 from daso.config.load import load_params
+from tests.workflow.photos import write_photos
 from tests.workflow.project import ROOT
 from tests.workflow.test_stages import EXEMPT, LIST_MODULES
 
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
 METHODS = ("supervised", "supervised_la", "self_training_la")
 FIT = "data/fits/own/few/tiny/s0.json"
+ARRAYS = FIT.replace(".json", ".npz")
 INPUTS = ("--store", "data/store/own", "--split", "data/splits/own/few/s0.json")
 FEATURES = ("--features", "data/features/own/tiny/manifest.json")
 
@@ -67,11 +69,19 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
     fitted.snakemake()
     fit = read(fitted, FIT)
     assert (fit["weight_decay"], fit["tau"], fit["labels"], fit["scored"], fit["folds"]) == (0.25, 3.0, 16, 16, 4)
-    values = {"weight_decay": 0.25, "tau": 3.0, "temperature": fit["temperature"], "grid": fit["grid"], "note": ""}
-    for method, expected in zip(METHODS, (values | {"tau": None}, values, values), strict=True):
-        assert result(fitted, method)["provenance"]["fit"] == expected
-        assert read(fitted, f"metrics/own/few/tiny/{method}/s0.json")["fit"] == expected
-    with np.load(fitted.path / FIT.replace(".json", ".npz")) as arrays:
+    values = {"weight_decay": 0.25, "note": ""}
+    values |= {name: fit[name] for name in ("grid", "unlike_threshold", "unlabeled", "unlabeled_unlike")}
+    own = (
+        {"tau": None, "temperature": None},
+        {"tau": 3.0, "temperature": fit["temperature"]},
+        {"tau": 3.0, "temperature": fit["self_training_temperature"]},
+    )
+    for method, expected in zip(METHODS, own, strict=True):
+        assert result(fitted, method)["provenance"]["fit"] == values | expected
+        metrics = read(fitted, f"metrics/own/few/tiny/{method}/s0.json")
+        assert metrics["fit"] == values | expected
+        assert metrics["calibration"]["temperature"] == expected["temperature"]
+    with np.load(fitted.path / ARRAYS) as arrays:
         assert arrays["rows"].tolist() == read(fitted, "data/splits/own/few/s0.json")["labeled"]
         assert arrays["logits"].shape == (16, 2)
         assert sorted(arrays["folds"].tolist()) == sorted([0, 1, 2, 3] * 4)
@@ -96,7 +106,21 @@ def test_defaults_stay_with_few_labels(fitted):
     assert read(fitted, FIT)["note"] == note
     assert note in fitted.read("logs/fit/own/few/tiny/s0.log")
     expected = {"weight_decay": 0.0005, "tau": 1.0, "temperature": 1.0, "grid": [], "note": note}
-    assert result(fitted, "supervised_la")["provenance"]["fit"] == expected
+    assert result(fitted, "supervised_la")["provenance"]["fit"].items() >= expected.items()
+
+
+def test_test_images_do_not_change_the_fit(fitted):
+    """Another photo of the class a in the test part gives a new key, and the same values bit for bit."""
+    fitted.snakemake("fits")
+    before, arrays = read(fitted, FIT), (fitted.path / ARRAYS).read_bytes()
+    write_photos(fitted.path / "images/test/a", 5, 900)
+    assert "fit" in planned(fitted)
+    fitted.snakemake("fits")
+    after = read(fitted, FIT)
+    assert before["key"] != after["key"]
+    assert (fitted.path / ARRAYS).read_bytes() == arrays
+    names = before.keys() - {"key", "split_sha256", "sha256"}
+    assert {name: after[name] for name in names} == {name: before[name] for name in names}
 
 
 def test_run_refuses_a_missing_or_different_fit(fitted):

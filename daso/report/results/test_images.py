@@ -33,17 +33,18 @@ def load_test_images(folder: Path, dataset: Tree, setting: Tree, rows: Sequence[
     """
     part = "train" if "test_share" in dataset else "test"  # a split holds out images of the train part
     names, allowed = [f"{part} image {row}" for row in rows], dataset.get("redistribute", True)
+    left_out = NamedImages(names, None, NOT_HERE if allowed else NOT_REDISTRIBUTED)
     try:
         store = open_store(load_store(folder, images=allowed), setting.get("outside"))
         if store.sha256 != sha256:
-            return NamedImages(names, None, NOT_HERE)
+            return left_out
         images = store.images(part, list(rows)) if allowed else None
     except DataError:
-        return NamedImages(names, None, NOT_HERE)
+        return left_out
     own = store.test_rows[list(rows)].tolist() if isinstance(store, OpenStore) and part == "test" else rows
     files = _files(folder / FILES, part)
     known = [files.get(row, name) for row, name in zip(own, names, strict=True)]
-    return NamedImages(known, images, "" if allowed else NOT_REDISTRIBUTED)
+    return NamedImages(known, images, "") if allowed else left_out._replace(names=known)
 
 
 def _files(path: Path, part: str) -> dict[int, str]:
