@@ -55,6 +55,10 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
     "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
+    "daso label-studio": (
+        "tests/commands/test_label_studio.py::test_tasks_have_escaped_urls_pre_annotations_and_the_path"
+    ),
+    "daso label": "tests/commands/test_label.py::test_filled_in_list_comes_back_by_the_path_of_each_photo",
     "daso prune": (
         "tests/workflow/test_workspace_commands.py::test_outputs_that_no_suite_refers_to_are_listed_and_deleted"
     ),
