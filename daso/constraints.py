@@ -65,11 +65,14 @@ class Pattern(NamedTuple):
     expression: str
     fix: str = ""
 
+    def __str__(self) -> str:
+        return f" of the form {self.expression}"
+
     def problem(self, value: str) -> tuple[str, str] | None:
         """Return the error and the fix of a text that does not match."""
         if re.fullmatch(self.expression, value):
             return None
-        return f"expected text of the form {self.expression}, got {format_value(value)}", self.fix
+        return f"expected text{self}, got {format_value(value)}", self.fix
 
 
 class Unique(NamedTuple):

@@ -25,7 +25,7 @@ from typing import (
     is_typeddict,
 )
 
-from daso.constraints import EPOCHS, Interval, format_value
+from daso.constraints import EPOCHS, Interval, Pattern, format_value
 from daso.errors import close_match, closest, did_you_mean
 
 NUMBER_LIMIT = 2**53
@@ -58,6 +58,7 @@ Probability = Annotated[float, Interval(ge=0, le=1)]
 PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
 PositiveShareBelowOne = Annotated[float, Interval(gt=0, lt=1)]
+TrainedLayers = Annotated[str, Pattern(r"head|norm|all|last:[1-9]\d*", "; <n> of last:<n> is a number of groups")]
 Steps = Annotated[PositiveInt, EPOCHS]
 NonNegativeSteps = Annotated[NonNegativeInt, EPOCHS]
 
@@ -91,7 +92,7 @@ def describe(schema: Any) -> str:
     Raises TypeError for an annotation that is not supported.
     """
     base, constraints = _split_constraints(schema)
-    bounds = "".join(str(each) for each in constraints if isinstance(each, Interval))
+    bounds = "".join(str(each) for each in constraints if isinstance(each, Interval | Pattern))
     if get_origin(base) in UNIONS:
         return " or ".join(describe(each) for each in get_args(base))
     if get_origin(base) is Literal:
@@ -203,19 +204,26 @@ def _union_mismatches(value: object, members: tuple[Any, ...], key: str, closed:
 def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, closed: bool) -> Iterator[Mismatch]:
     """Yield the mismatches with the record of a union that a mapping is meant as.
 
-    If all records have a key with fixed values, such as `kind`, its value selects the record; otherwise it is the
-    first record with the fewest mismatches. A word that no record has at its key is the only mismatch.
+    If all records have a key with fixed values, such as `kind`, its value selects the record, and without the key it is
+    the record that does not require it; otherwise it is the first record with the fewest mismatches. A word that no
+    record has at its key is the only mismatch.
     """
     fields = [{name: schema for name, (schema, _) in record_fields(each).items()} for each in records]
     for tag in fields[0]:
         if all(get_origin(each.get(tag)) is Literal for each in fields):
-            kinds = {kind: record for record, each in zip(records, fields, strict=True) for kind in get_args(each[tag])}
-            if tag not in value:
-                yield _missing(tag, key)
-            elif problem := _type_problem(value[tag], Literal[tuple(kinds)]):
+            choices = [
+                (kind, record) for record, each in zip(records, fields, strict=True) for kind in get_args(each[tag])
+            ]
+            kinds = dict(choices)
+            if len(kinds) < len(choices):  # records share a value, which does not tell them apart
+                continue
+            default = next((each for each in records if not record_fields(each)[tag][1]), None)
+            if tag in value and (problem := _type_problem(value[tag], Literal[tuple(kinds)])):
                 yield Mismatch(_join(key, tag), *problem)
+            elif record := kinds[value[tag]] if tag in value else default:
+                yield from mismatches(value, record, key, closed)
             else:
-                yield from mismatches(value, kinds[value[tag]], key, closed)
+                yield _missing(tag, key)
             return
     for name, word in value.items():
         schemas = tuple(each[name] for each in fields if name in each)

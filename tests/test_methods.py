@@ -175,8 +175,9 @@ def test_permuting_the_classes_permutes_the_predictions(method):
                 weight.copy_(20 * weight[order])  # large enough for confident pseudo-labels
         run.rates.zero_()
         run.advance(4)
-    for name, first in one.momentum.items():
-        second = two.momentum[name][names] if len(first) == 10 else two.momentum[name]
+    momenta = two.optimizer.state["momentum"]
+    for name, first in one.optimizer.state["momentum"].items():
+        second = momenta[name][names] if len(first) == 10 else momenta[name]
         assert (first - second).abs().max() <= 1e-4 * first.abs().max(), name
     for first, second in zip(*(run.predict(run.data.test) for run in (one, two)), strict=True):
         assert torch.allclose(first, second[:, names], atol=1e-4)

@@ -110,20 +110,38 @@ class DatasetVariant(TypedDict):
     settings: Annotated[dict[str, Setting], Length(1)]
 
 
-class Optimizer(TypedDict):
-    """SGD and its learning rate over time."""
+class Schedule(TypedDict):
+    """Learning rate over time and by layer, and weight decay."""
 
     lr: Positive
-    momentum: ShareBelowOne
-    nesterov: bool
     weight_decay: NonNegative
-    decay_biases: NotRequired[bool]  # true by default; if false, biases have no weight decay
+    decay_biases: NotRequired[bool]  # true by default; if false, biases and normalisation layers have no weight decay
     warmup: NonNegativeSteps
     staircase: NotRequired[Steps]  # steps of a level of the warm-up; without it the warm-up is linear
     milestones: Annotated[list[NonNegativeSteps], Unique()]
     factor: Positive
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
     classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
+    layer_decay: NotRequired[PositiveShare]  # factor from a group of layers to the one before; 1 by default
+
+
+class SGDOptions(Schedule):
+    """SGD and its learning rate."""
+
+    algorithm: NotRequired[Literal["sgd"]]
+    momentum: ShareBelowOne
+    nesterov: bool
+
+
+class AdamWOptions(Schedule):
+    """AdamW and its learning rate."""
+
+    algorithm: Literal["adamw"]
+    betas: Annotated[list[ShareBelowOne], Length(2, 2)]
+    eps: Positive
+
+
+OptimizerOptions = SGDOptions | AdamWOptions
 
 
 class Teacher(TypedDict):
@@ -172,7 +190,7 @@ class Protocol(Training):
     comparable: bool
     note: NotRequired[str]
     unlabeled_ratio: NotRequired[PositiveInt]
-    optimizer: Optimizer
+    optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
     overrides: NotRequired[Changes]
 

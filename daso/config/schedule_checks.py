@@ -1,4 +1,4 @@
-"""Check the schedule of the learning rate, in a protocol's file and as other files have changed it for a run."""
+"""Check optimizer and schedule of the learning rate, in a protocol's file and as other files have changed it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ from itertools import pairwise
 
 from daso.aliases import Tree
 from daso.config.epochs import number, unit
+from daso.config.network import trains_groups
 from daso.config.params import Params
 from daso.config.resolve import Run, trace_options
+
+
+def optimizer_errors(optimizer: Tree, network: Tree) -> Iterator[str]:
+    """Yield the errors of an optimizer in combinations of options, or with a network, as text that follows its file."""
+    if optimizer.get("nesterov") and not optimizer.get("momentum"):
+        yield "optimizer.nesterov: true is not allowed with momentum 0; change one of them"
+    if optimizer.get("layer_decay", 1) != 1 and not trains_groups(network):
+        yield (
+            f"optimizer.layer_decay: network '{network['name']}' has no groups of layers that are trained; remove it, "
+            "or name network timm and what it trains"
+        )
 
 
 def protocol_schedule_errors(optimizer: Tree) -> Iterator[str]:

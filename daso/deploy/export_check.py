@@ -20,10 +20,12 @@ from daso.config.resolve import data_config
 from daso.data.folder_digest import source_path
 from daso.data.photo_files import photo_files
 from daso.data.store import FILES
+from daso.deploy.assemble import plain_view
 from daso.deploy.model import Model
 from daso.deploy.predict_files import decode_squares
 from daso.deploy.predictor import Predictor, TorchPredictor, network_images
 from daso.errors import DasoError
+from daso.models.network import Preprocessing
 from daso.paths import store_folder
 
 TOLERANCE = 1e-4  # of probabilities and of the distance to the labeled images
@@ -66,7 +68,8 @@ def predicted(model: Model, files: Sequence[str]) -> FloatArray:
     predictor: Predictor = TorchPredictor(model, torch.device("cpu"))
     squares, errors = decode_squares(files, model.record)
     assert not any(errors), errors
-    probabilities, unlike = predictor.probabilities(network_images(model.record, squares))
+    view = plain_view(model.record, Preprocessing(**model.record["preprocessing"]))
+    probabilities, unlike = predictor.probabilities(network_images(view, squares))
     return np.column_stack([probabilities, unlike])
 
 

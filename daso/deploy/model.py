@@ -25,7 +25,7 @@ from daso.models.features import CosineClassifier, FeatureEncoder
 from daso.models.network import ENCODER, Encoder, Preprocessing
 
 RECORD_FILE, TENSORS_FILE = "model.json", "model.safetensors"
-DIGITS = 12  # of the digest, in the id of a model
+ID_DIGITS = 12  # of the digest, in the id of a model
 MEMBER = "member"  # first part of the names of tensors `member.<seed>.<name>`; others are `encoder.<name>`
 
 
@@ -36,8 +36,8 @@ class Model(NamedTuple):
     `reading` (image_size, fit and bits of the stored squares), `dataset` (image_size and augment of their views),
     `network` (options), `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted),
     `abstain_below`, `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class),
-    `accuracy` (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) by which
-    features are standardised, the features `labeled` (N, D), and the weights of each member.
+    `accuracy` (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) by
+    which features are standardised, the features `labeled` (N, D), and the weights of each member.
     """
 
     record: dict[str, Any]
@@ -50,7 +50,7 @@ class Model(NamedTuple):
 
 def model_id(record: Mapping[str, Any]) -> str:
     """Return the name of a model with the first digits of its digest."""
-    return f"{record['name']}@{record['digest'][:DIGITS]}"
+    return f"{record['name']}@{record['digest'][:ID_DIGITS]}"
 
 
 def with_digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from daso.aliases import IntArray
 from daso.engine.feature_pool import FeaturePool
 from daso.engine.loader import Loader
+from daso.engine.optimizer import make_optimizer, rate_table
 from daso.engine.resident import Resident
-from daso.engine.sgd import make_sgd, rate_table
 from daso.methods.addons.logit_adjustment import log_shares
 from daso.methods.learners.supervised import Supervised
 from daso.models.network import initialise, initialise_classifier
@@ -58,7 +58,7 @@ class Heads:
         self.ema_decays = teacher_decay(self.steps, protocol["teacher"]["decay"])
         weights = {"classifier.weight": self.weight, "classifier.bias": self.bias}
         undecayed = {**optimizer, "weight_decay": 0.0}  # it differs by head: see `step`
-        self.optimizer = make_sgd(weights, self.rates[0].clone(), undecayed)
+        self.optimizer = make_optimizer(weights, self.rates[0].clone(), undecayed, groups={})
         self.evaluates_ema = protocol["evaluation"].get("model") == "ema"
         self.ema = {each: each.detach().clone() for each in (self.weight, self.bias)}
 

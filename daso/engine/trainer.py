@@ -19,8 +19,8 @@ from daso.engine.environment import cudnn_choice, numerics_fingerprint
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
+from daso.engine.optimizer import make_optimizer, rate_table
 from daso.engine.resident import Pool, Resident
-from daso.engine.sgd import make_sgd, rate_table
 from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
 from daso.errors import CheckpointError, DivergedError, StoppedError
@@ -61,8 +61,7 @@ class Trainer:
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
-        self.optimizer = make_sgd(trainable, self.rate, optim)
-        self.momentum = self.optimizer.momentum
+        self.optimizer = make_optimizer(trainable, self.rate, optim, encoder.layer_groups)
         self.average = MovingAverage(models.teacher, models.student)
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)
@@ -193,7 +192,7 @@ class Trainer:
             "mode": {"chosen": self.requested_mode, "ran": self.mode},
             "cudnn": self.cudnn,
             **self.weights(),
-            "momentum": self.momentum,
+            **self.optimizer.state,
             "monitor": self.monitor.state(),
             "record": self.monitor.record(),
             "history": self.history,
@@ -219,8 +218,9 @@ class Trainer:
             )
         for name, module in self._modules_by_name().items():
             module.load_state_dict(state[name])
-        for name, buffer in self.momentum.items():
-            buffer.copy_(state["momentum"][name])
+        for kind, buffers in self.optimizer.state.items():
+            for name, buffer in buffers.items():
+                buffer.copy_(state[kind][name])
         self.monitor.restore(state["monitor"], state["record"])
         self.stopwatch.seconds = state["stages"]
         self.t, self.history = state["t"], state["history"]
@@ -232,7 +232,7 @@ class Trainer:
 
     def written_tensors(self) -> dict[str, Tensor]:
         """Return every tensor that a step writes, by a unique name."""
-        groups = {**self.weights(), "momentum": self.momentum, "monitor": self.monitor.state()}
+        groups = {**self.weights(), **self.optimizer.state, "monitor": self.monitor.state()}
         return {f"{group}.{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
     def _modules_by_name(self) -> dict[str, nn.Module]:

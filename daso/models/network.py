@@ -35,10 +35,17 @@ class Encoder(nn.Module):
 
     feature_dim: int
     layout: ClassVar[torch.memory_format] = torch.contiguous_format
+    frozen: frozenset[str] = frozenset()  # names of the weights and buffers that training leaves unchanged
     pretrained = False  # True if its weights come from a file
     preprocessing: Preprocessing | None = None  # None: normalised as the configuration states, resized bilinearly
+    layered = False  # True if it has groups of layers
     weights_url = ""  # where such a file comes from
     license = ""  # of the weights
+
+    @property
+    def layer_groups(self) -> dict[str, int]:
+        """Groups of layers by name of weight or buffer, from 0 at the images; {} if the encoder has no groups."""
+        return {}
 
     def load_pretrained(self, weights: Path) -> None:
         """Load weights from a file; an encoder that has the option `weights` implements this."""
@@ -71,9 +78,12 @@ class Network(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear)
             for name, _ in module.named_parameters(recurse=False)
         ]
-        self.statistics_frozen = False  # if true, the encoder's batch norms are in evaluation mode during training too
+        for name, weight in encoder.named_parameters():
+            weight.requires_grad_(name not in encoder.frozen)
+        self.evaluated_modules = _frozen_modules(encoder)  # they are in evaluation mode during training too
         self.classifier = classifier(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
+        self.train()
 
     def forward(self, images: Tensor) -> Output:
         """Return features, logits and head outputs, all fp32."""
@@ -113,14 +123,28 @@ class Network(nn.Module):
         except RuntimeError as error:
             raise CheckpointError(f"the frozen encoder is from a different network: {error}") from error
         self.encoder.requires_grad_(False)
-        self.statistics_frozen = statistics == "frozen"
+        if statistics == "frozen":
+            self.evaluated_modules = [self.encoder]
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode as `nn.Module.train` does, but an encoder with frozen statistics stays in evaluation mode."""
+        """Set the mode as `nn.Module.train` does, but frozen modules stay in evaluation mode."""
         super().train(mode)
-        self.encoder.train(mode and not self.statistics_frozen)
+        for module in self.evaluated_modules:
+            module.eval()
         return self
+
+
+def _frozen_modules(encoder: Encoder) -> list[nn.Module]:
+    """Return the modules all of whose tensors are frozen, and batch norms whose running statistics are."""
+    frozen = []
+    for prefix, module in encoder.named_modules():
+        start = f"{prefix}." if prefix else ""
+        tensors = {f"{start}{name}" for name in module.state_dict()}
+        statistics = {f"{start}{name}" for name, _ in module.named_buffers(recurse=False)}
+        if any(names and names <= encoder.frozen for names in (tensors, statistics)):
+            frozen.append(module)
+    return frozen
 
 
 class _Cast(torch.autograd.Function):
@@ -129,7 +153,10 @@ class _Cast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        return _cast_copies(weights, torch.bfloat16)
+        copies = _cast_copies(weights, torch.bfloat16)
+        frozen = [copy for copy, trained in zip(copies, ctx.needs_input_grad, strict=True) if not trained]
+        ctx.mark_non_differentiable(*frozen)  # no gradient of these is computed
+        return copies
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from daso.models.network import Network
+from daso.models.network import ENCODER, Network
 
 TeacherBN = Literal["authors", "pure_average"]
 
@@ -27,7 +27,10 @@ def prepare_teacher(teacher: Network, bn: TeacherBN) -> None:
 
 
 class MovingAverage:
-    """Exponential moving average of the student's parameters and BN statistics, which is the teacher."""
+    """Exponential moving average of the student's parameters and BN statistics, which is the teacher.
+
+    Tensors that the encoder freezes are left out, since their average would differ from them in the last bits.
+    """
 
     def __init__(self, teacher: Network, student: Network) -> None:
         self.averages, self.values = _averaged_tensors(teacher), _averaged_tensors(student)
@@ -40,5 +43,7 @@ class MovingAverage:
 
 
 def _averaged_tensors(network: Network) -> list[Tensor]:
-    tensors = [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
-    return [tensor.detach() for tensor in tensors]
+    frozen = {f"{ENCODER}{name}" for name in network.encoder.frozen}
+    buffers = ((name, buffer) for name, buffer in network.named_buffers() if buffer.is_floating_point())
+    tensors = (*network.named_parameters(), *buffers)
+    return [tensor.detach() for name, tensor in tensors if name not in frozen]

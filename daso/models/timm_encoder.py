@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daso.constraints import Interval
 from daso.errors import DataError, ParamsError, did_you_mean
 from daso.models.network import Encoder, Preprocessing
 from daso.models.weights import load_weights, read_weights
-from daso.schema import PositiveInt
+from daso.schema import PositiveInt, TrainedLayers
 
 # SHA-256 of files whose tensors have other names than timm's, but the same order and shapes.
 BY_POSITION = frozenset({"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"})
@@ -26,9 +26,12 @@ class TimmEncoder(Encoder):
     and, if they are missing there, its hub. `sha256` is the file's SHA-256. Images are resized to `image_size` pixels
     and normalised as the configuration of the weights states. With `train: head` the encoder is frozen: it runs once
     over all images, and runs train on its features, with a trainable linear layer of `neck` outputs before the heads if
-    given, and with a `linear` or `cosine` classifier. With `train: all` all layers are trained, and it is linear.
+    given, and with a `linear` or `cosine` classifier. Otherwise runs train on images, and the classifier is linear:
+    `all` trains all layers, `last:<n>` the last n groups of layers as timm defines them, and `norm` the weights of the
+    normalisation layers, with fixed running statistics. All else is frozen.
     """
 
+    layered = True
     layout = torch.channels_last
     normalisation = None  # known only from the configuration of the weights
 
@@ -39,7 +42,7 @@ class TimmEncoder(Encoder):
         weights: str,
         sha256: str,
         image_size: Annotated[int, Interval(ge=32, le=1024)],
-        train: Literal["head", "all"],
+        train: TrainedLayers,
         neck: PositiveInt | None = None,
         head: Literal["linear", "cosine"] = "linear",
     ) -> None:
@@ -47,10 +50,12 @@ class TimmEncoder(Encoder):
         if len(sha256) != 64 or any(digit not in "0123456789abcdef" for digit in sha256):
             raise ParamsError(f"network 'timm': sha256: expected 64 digits of 0-9 and a-f, got '{sha256}'")
         if neck is not None and train != "head":
-            raise ParamsError("network 'timm': neck: not allowed with train: all, which trains the features; remove it")
+            raise ParamsError(
+                f"network 'timm': neck: not allowed with train: {train}, which trains the features; remove it"
+            )
         if head == "cosine" and train != "head":
             raise ParamsError(
-                "network 'timm': head: cosine: not allowed with train: all; remove it, or set train: head"
+                f"network 'timm': head: cosine: not allowed with train: {train}; remove it, or set train: head"
             )
         self.weights_url = f"https://huggingface.co/timm/{model}"
         self.model = _create(model, image_size)
@@ -58,8 +63,14 @@ class TimmEncoder(Encoder):
         self.preprocessing = Preprocessing(
             tuple(configuration["mean"]), tuple(configuration["std"]), configuration["interpolation"]
         )
+        self.frozen = frozenset(f"model.{name}" for name in _frozen(self.model, model, train))
         self.license = str(configuration.get("license") or "unknown")
         self.feature_dim = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+
+    @property
+    def layer_groups(self) -> dict[str, int]:
+        """See the base class."""
+        return {f"model.{name}": group for name, group in _layer_groups(self.model).items()}
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features: (n, 3, S, S) -> (n, D)."""
@@ -98,6 +109,48 @@ def _create(model: str, image_size: int) -> Any:
             f"network 'timm': '{model}' expects images of {size} pixels, got image_size: {image_size}; set it to {size}"
         )
     return network
+
+
+def _layer_groups(network: Any) -> dict[str, int]:
+    """Return the group of layers of each weight and buffer by name, as timm defines them."""
+    from timm.models._manipulate import group_with_matcher
+
+    groups: dict[str, int] = group_with_matcher(
+        network.state_dict().items(), network.group_matcher(coarse=True), reverse=True
+    )
+    return groups
+
+
+def _frozen(network: Any, model: str, train: str) -> set[str]:
+    """Return the names of the weights and buffers of a model of timm that training leaves unchanged.
+
+    Raises ParamsError if the model has fewer groups of layers than `train` names, or no normalisation layers.
+    """
+    if train in ("head", "all"):
+        return set()
+    groups = _layer_groups(network)
+    if train == "norm":
+        trained = _normalisation_weights(network)
+        if not trained:
+            raise ParamsError(f"network 'timm': train: norm: '{model}' has no normalisation layers; set train: all")
+    else:
+        number, last = max(groups.values()) + 1, int(train.removeprefix("last:"))
+        if last > number:
+            raise ParamsError(
+                f"network 'timm': train: {train}: '{model}' has {number} groups of layers; set last:{number} or less"
+            )
+        trained = {name for name, group in groups.items() if group >= number - last}
+    return groups.keys() - trained
+
+
+def _normalisation_weights(network: nn.Module) -> set[str]:
+    """Return the names of the weights of normalisation layers, whose classes in torch and timm are named so."""
+    return {
+        f"{prefix}.{name}"
+        for prefix, module in network.named_modules()
+        if "Norm" in type(module).__name__
+        for name, _ in module.named_parameters(recurse=False)
+    }
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -6,9 +6,11 @@ from PIL import ExifTags, Image
 
 from daso.data import pixels
 from daso.deploy import classify
+from daso.deploy.assemble import plain_view
 from daso.deploy.predict_files import decode_squares
 from daso.deploy.predictor import network_images
 from daso.deploy.reading import reading_of
+from daso.models.network import Preprocessing
 from tests.deploy.models import CONVNET, record_of
 from tests.deploy.six_files import write_six
 
@@ -46,17 +48,18 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "squash"])
-@pytest.mark.parametrize("view", VIEWS)
-def test_photos_are_read_as_by_predict(files, fit, view):
+@pytest.mark.parametrize("name", VIEWS)
+def test_photos_are_read_as_by_predict(files, fit, name):
     record = record_of(CONVNET, [0], reading={"image_size": 96, "fit": fit, "bits": 12})
-    if "augment" in VIEWS[view]:
-        record["dataset"] = {"image_size": 96, "augment": {**REST, **VIEWS[view]["augment"]}}
+    if "augment" in VIEWS[name]:
+        record["dataset"] = {"image_size": 96, "augment": {**REST, **VIEWS[name]["augment"]}}
     squares, errors = decode_squares(list(map(str, files)), record)
     assert set(errors) == {""}
-    expected, reading = network_images(record, squares), reading_of(record)
+    view, reading = plain_view(record, Preprocessing(**record["preprocessing"])), reading_of(record)
+    expected = network_images(view, squares)
     read = np.stack([classify.read_photo(str(path), reading) for path in files])
     assert read.dtype == np.uint8
-    assert read.shape == (21, 3, *[{"smaller": 48, "center": 48, "larger": 112, "same": 96}[view]] * 2)
+    assert read.shape == (21, 3, *[{"smaller": 48, "center": 48, "larger": 112, "same": 96}[name]] * 2)
     np.testing.assert_array_equal(read, expected)
 
 
@@ -91,7 +94,7 @@ def test_steps_name_every_choice():
 
 @pytest.mark.parametrize(
     ("probability", "unlike", "expected"),
-    [(0.51, 0.39, ""), (0.49, 0.39, "uncertain"), (0.51, 0.41, "unlike"), (0.49, 0.41, "uncertain, unlike")],
+    [(0.51, 0.79, ""), (0.49, 0.79, "uncertain"), (0.51, 0.81, "unlike"), (0.49, 0.81, "uncertain, unlike")],
 )
 def test_remarks_follow_the_thresholds_of_the_model(probability, unlike, expected):
     assert classify.doubts_of(probability, unlike, record_of(CONVNET, [0])) == expected

@@ -207,7 +207,7 @@ def step_quantities(run: Trainer, losses: Losses, step: Step) -> Quantities:
 def final_quantities(run: Trainer) -> Quantities:
     """Return networks, momentum and method state after the last step, and the test logits."""
     quantities = {part: summaries(weights(getattr(run.models, part).state_dict())) for part in run.models._fields}
-    quantities["momentum"] = summaries(run.momentum.values())
+    quantities["momentum"] = summaries(run.optimizer.state["momentum"].values())
     quantities["eval_logits"] = run.predict(run.data.test)[0].numpy()
     for part in (run.learner, *run.learner.chain):
         quantities |= method_state(part)

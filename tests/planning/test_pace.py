@@ -40,7 +40,7 @@ def test_upstream_results_are_synthetic():
     tree["plan"] = {"estimate": {"of": "r", "into": "darp.estimate"}, "encoder": {"of": "r", "statistics": "frozen"}}
     assert pace.seconds_per_step(tree, CPU, IMAGES) > 0
     run = trainer(tree, CPU, "auto")
-    assert {name.split(".")[0] for name in run.momentum} == {"classifier"}
+    assert {name.split(".")[0] for name in run.optimizer.state["momentum"]} == {"classifier"}
 
 
 def test_estimated_bytes_are_those_that_a_run_writes():

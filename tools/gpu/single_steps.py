@@ -22,16 +22,17 @@ def differences(eager: Trainer, other: Trainer, steps: Iterable[int]) -> dict[st
     to the norm of all gradients, with weight decay; "weights" is the same for the student's updated weights.
     """
     largest = {"losses": 0.0, "gradients": 0.0, "weights": 0.0}
-    momentum = eager.config["optimizer"]["momentum"]
+    optimizer = eager.config["optimizer"]
+    decay = optimizer["betas"][0] if "betas" in optimizer else optimizer["momentum"]
     for t in steps:
         eager.advance(t)
         eager.monitor.drain()
         copy_state(eager, other)
-        before = {name: tensor.clone() for name, tensor in eager.momentum.items()}
+        before = {name: tensor.clone() for name, tensor in _momentum(eager).items()}
         one, two = (_step(run) for run in (eager, other))
         largest["losses"] = max([largest["losses"], *(abs(one[n] - two[n]) / max(abs(one[n]), 1e-3) for n in one)])
-        error = _norm([tensor - other.momentum[name] for name, tensor in eager.momentum.items()])
-        total = _norm([tensor - momentum * before[name] for name, tensor in eager.momentum.items()])
+        error = _norm([tensor - _momentum(other)[name] for name, tensor in _momentum(eager).items()])
+        total = _norm([tensor - decay * before[name] for name, tensor in _momentum(eager).items()])
         largest["gradients"] = max(largest["gradients"], error / total)
         expected, weights = (list(run.models.student.parameters()) for run in (eager, other))
         error, total = _norm([a - b for a, b in zip(expected, weights, strict=True)]), _norm(expected)
@@ -51,6 +52,11 @@ def copy_state(source: Trainer, target: Trainer) -> None:
 
 def _norm(tensors: Iterable[Tensor]) -> float:
     return float(torch.stack([tensor.detach().norm() for tensor in tensors]).norm())
+
+
+def _momentum(run: Trainer) -> dict[str, Tensor]:
+    """Return the running sums of the gradients, or their means, by weight."""
+    return next(iter(run.optimizer.state.values()))
 
 
 def _step(run: Trainer) -> dict[str, float]:
