@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from daso.commands import data, debias, deploy, export, inspect, labels, results, train
+from daso.commands import data, debias, deploy, export, inspect, labels, lists, results, train
 from daso.errors import DasoError, error_line
 
 PANELS: dict[str, list[click.Command]] = {
@@ -31,7 +31,16 @@ PANELS: dict[str, list[click.Command]] = {
         results.publish,
         results.prune,
     ],
-    "Photographs": [deploy.predict, export.export, labels.label, labels.label_studio],
+    "Photographs": [
+        deploy.predict,
+        export.export,
+        lists.pseudo_labels,
+        lists.suspects,
+        lists.next_,
+        lists.outliers,
+        labels.label,
+        labels.label_studio,
+    ],
     "Data": [data.init, data.download, data.split, data.oracle_labels, debias.debias],
     "Called by the workflow": [data.encode, data.fit, data.derive, data.estimate, train.evaluate],
 }

@@ -6,6 +6,8 @@ unlabeled/ and test/. The entries of the zip are `train/<class>/<name>` and `tes
 
 from __future__ import annotations
 
+import csv
+import io
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,27 +65,37 @@ def _draw(entries: Sequence[str], count: int, rng: np.random.Generator) -> list[
     return [entries[i] for i in rng.permutation(len(entries))[:count]]
 
 
-def save_photo(source: IO[bytes], folder: Path, number: int, rng: np.random.Generator) -> None:
-    """Save an image as a square of a random side, in a random format."""
+def save_photo(source: IO[bytes], folder: Path, number: int, rng: np.random.Generator) -> str:
+    """Save an image as a square of a random side, in a random format; return the name of the file."""
     side = int(rng.integers(SIDES[0], SIDES[1] + 1))
     suffix = list(SAVE_OPTIONS)[rng.integers(len(SAVE_OPTIONS))]
     folder.mkdir(parents=True, exist_ok=True)
     with Image.open(source) as image:
         photo = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    photo.save(folder / f"{number:05}.{suffix}", **SAVE_OPTIONS[suffix])
+    name = f"{number:05}.{suffix}"
+    photo.save(folder / name, **SAVE_OPTIONS[suffix])
+    return name
 
 
 def write_photos(
     archive: Path, out: Path, labeled: tuple[int, int], unlabeled: tuple[int, int], test: int, seed: int
-) -> int:
-    """Write the folder, which follows from the seed; return the number of photos."""
-    rng, number = np.random.default_rng(seed), -1
+) -> dict[str, str]:
+    """Write the folder, which follows from the seed; return the class of each photo by its path below the folder."""
+    rng, classes = np.random.default_rng(seed), {}
     with zipfile.ZipFile(archive) as images:
         photos = draw_entries(read_entries(images), labeled, unlabeled, test, rng)
         for number, (folder, entry) in enumerate(photos):
             with images.open(entry) as source:
-                save_photo(source, out / folder, number, rng)
-    return number + 1
+                name = save_photo(source, out / folder, number, rng)
+            classes[f"{folder}/{name}"] = entry.split("/")[1]
+    return classes
+
+
+def write_classes(path: Path, classes: Mapping[str, str]) -> None:
+    """Write the class of each photo as CSV with the columns path and label."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("path", "label"), *classes.items()])
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 @click.command(context_settings={"show_default": True, "max_content_width": 120})
@@ -93,14 +105,26 @@ def write_photos(
 @click.option("--unlabeled", type=(int, int), default=(522, 25), help="Unlabeled images of the first and last class.")
 @click.option("--test", type=int, default=50, help="Test images of each class.")
 @click.option("--seed", type=int, default=0, help="Draws images, sides and formats.")
-def main(archive: Path, out: Path, labeled: tuple[int, int], unlabeled: tuple[int, int], test: int, seed: int) -> None:
+@click.option("--truth", type=click.Path(path_type=Path), help="New CSV file with the class of each photo.")
+def main(
+    archive: Path,
+    out: Path,
+    labeled: tuple[int, int],
+    unlabeled: tuple[int, int],
+    test: int,
+    seed: int,
+    truth: Path | None,
+) -> None:
     """Write a folder of photographs from a zip of CIFAR-10 images; the default counts make 2,600 photographs."""
     if out.exists():
         raise click.ClickException(f"{out}: exists; choose a new folder")
     try:
-        click.echo(f"{out}: {write_photos(archive, out, labeled, unlabeled, test, seed)} photographs")
+        classes = write_photos(archive, out, labeled, unlabeled, test, seed)
     except (DasoError, zipfile.BadZipFile) as error:
         raise click.ClickException(str(error)) from error
+    if truth:
+        write_classes(truth, classes)
+    click.echo(f"{out}: {len(classes)} photographs")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def report(suite: str, out: Path | None, key: str | None) -> None:
     out = out or Path("drafts/reports", suite)
     if key:
         from daso.workspace.current import report_key, shown_names, tables_digest
+        from daso.workspace.rounds import record_round
 
+        record_round(suite)  # of the present labels, with which later ones are compared
         # The key is computed before the metrics are read, so that a concurrent change makes the report stale.
         params = load_params()
         key = report_key(params, suite, key, shown_names(params, suite))

@@ -48,6 +48,11 @@ class Labeled(NamedTuple):
 
 def recommended_model(suite: str) -> Model:
     """Return the recommended model of a suite; raises DasoError if its report has none, or several."""
+    return model_of_runs(suite, recommended_runs(suite))
+
+
+def recommended_runs(suite: str) -> list[str]:
+    """Return the ids of the runs of a suite's recommended model; raises DasoError if there is none, or several."""
     path = paths.report_folder(suite) / "tables" / paths.RECOMMENDED_FILE
     if not path.exists():
         raise DataError(
@@ -58,7 +63,8 @@ def recommended_model(suite: str) -> Model:
     if len(models) != 1:
         choices = ", ".join(model["runs"][0] for model in models)
         raise DasoError(f"{suite}: recommends {len(models)} models; name a run instead, such as {choices}")
-    return model_of_runs(suite, models[0]["runs"])
+    runs: list[str] = models[0]["runs"]
+    return runs
 
 
 def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
@@ -79,7 +85,7 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
         for part, tensor in _weights(run, each).items()
     }
     preprocessing, labeled = _labeled(config, store, splits, tensors)
-    folds = [_out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
+    folds = [out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
     calibration = calibrate([fold for fold in folds if fold])
     tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
     record = _record(name, runs, configs, store, preprocessing, calibration)
@@ -182,7 +188,7 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     return Augmentation(size=dataset["image_size"], **options)
 
 
-def _out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
+def out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
     """Return the out-of-fold predictions of a run's recipe; None if it was not fitted or had too few labels.
 
     A method that learns from unlabeled images otherwise than by self-training has those of supervised learning with LA.

@@ -83,6 +83,7 @@ class Network(nn.Module):
         self.evaluated_modules = _frozen_modules(encoder)  # they are in evaluation mode during training too
         self.classifier = classifier(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
+        self.train()
 
     def forward(self, images: Tensor) -> Output:
         """Return features, logits and head outputs, all fp32."""

@@ -16,6 +16,7 @@ from daso.report.results.gains import table_gains
 from daso.report.results.judged import JudgedCell, main_cells, measure_label
 from daso.report.results.published import CITATION, PUBLISHED_RUNS
 from daso.report.results.ranks import table_ranks
+from daso.report.results.rounds import RoundDifference
 from daso.report.results.summary import ColumnProgress, Remainder, Summary, chance_line, tally_line
 from daso.report.results.verdicts import MARKS, OTHER_DRAW, difference_and_band, format_signed
 from daso.report.tables.controls import recommended_sentence, verdict_sentence
@@ -62,9 +63,16 @@ class Headline:
 
 
 def build_headline(
-    suite: Tree, summary: Summary, judged_cells: Sequence[JudgedCell], unlabeled: Sequence[UnlabeledVerdict] = ()
+    suite: Tree,
+    summary: Summary,
+    judged_cells: Sequence[JudgedCell],
+    unlabeled: Sequence[UnlabeledVerdict] = (),
+    rounds: Sequence[RoundDifference] = (),
 ) -> Headline:
-    """Return the head of a suite's report; `unlabeled` are the verdicts on its unlabeled images."""
+    """Return the head of a suite's report; `unlabeled` are the verdicts on its unlabeled images.
+
+    `rounds` are its rounds of labeling.
+    """
     counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}

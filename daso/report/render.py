@@ -25,6 +25,8 @@ from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
 from daso.report.results.reference import Reference, compare_with_reference
+from daso.report.results.round_records import NO_RECORDS, RoundRecords
+from daso.report.results.rounds import round_differences
 from daso.report.results.summary import NO_UPSTREAM_RUNS, UpstreamRuns, summarize
 from daso.report.sections import Section, build_section
 from daso.report.tables.cell_details import cell_details
@@ -61,6 +63,7 @@ def build_report(
     upstream: UpstreamRuns = NO_UPSTREAM_RUNS,
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
+    rounds: RoundRecords = NO_RECORDS,
 ) -> None:
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
@@ -68,13 +71,14 @@ def build_report(
     Any number of runs may be missing. `archived` is the folder of archived runs, `stores` that of the stores, whose
     test images are shown. `forecast` are the expected times of the runs (see `report.tables.forecasts`), `home` is the
     path from `out` to the working copy, for links. `upstream` are the runs that they depend on, and `shared` the number
-    of runs that other suites have in common with this one. `reference` are the numbers that this project measured. The
-    same inputs give the same bytes. Raises DataError for an unusable file.
+    of runs that other suites have in common with this one. `reference` are the numbers that this project measured,
+    `rounds` the records of rounds of labeling. The same inputs give the same bytes. Raises DataError for an unusable
+    file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
-    unlabeled = unlabeled_verdicts(suite, cells)
+    unlabeled, labeled = unlabeled_verdicts(suite, cells), round_differences(rounds)
     tables = [figure_groups.table_data(suite, table, cells, runs) for table in suite["tables"]]
     compared = compare_with_reference(reference, cells) if reference else None
     shown = [
@@ -87,6 +91,7 @@ def build_report(
             published_rows,
             compared.cells if compared and not compared.same_bytes else (),
             [verdict for verdict in unlabeled if verdict.table == data.table["name"]],
+            [each for each in labeled if each.table == data.table["name"]],
             stores,
         )
         for index, data in enumerate(tables)
@@ -95,12 +100,10 @@ def build_report(
     summary = summarize(judged_cells, forecast or {}, upstream, shared)
     context = _context(suite, cells, shown) | {
         "numbers": hashlib.sha256(numbers.encode()).hexdigest(),
-        "headline": build_headline(suite, summary, judged_cells, unlabeled),
+        "headline": build_headline(suite, summary, judged_cells, unlabeled, labeled),
         "upstream_runs": summary.upstream_runs,
         "reference": compared.summary if compared else "",
         "home": home,
-        "project": read_project(),
-        "commits": training_commits(cells),
         "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
@@ -151,6 +154,8 @@ def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> di
         "label": verdicts.protocol_label(suite["protocol"]),
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
+        "project": read_project(),
+        "commits": training_commits(cells),
         "sections": shown,
         "by_table": {section.name: section for section in shown},
         "published_runs": PUBLISHED_RUNS,

@@ -19,6 +19,7 @@ from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import format_columns
 from daso.report.results.pseudo_labels import run_analyses
 from daso.report.results.reference import CellDifference
+from daso.report.results.rounds import RoundDifference
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import NO_PUBLISHED_NUMBER, NOT_COMPARABLE, protocol_label
 from daso.report.tables.accuracy import accuracy_table, format_setting
@@ -36,6 +37,7 @@ from daso.report.tables.provenance import runs_table, table_provenance
 from daso.report.tables.pseudo_labels import pseudo_label_table
 from daso.report.tables.ranks import ranks_table
 from daso.report.tables.reference import reference_table
+from daso.report.tables.rounds import rounds_table
 from daso.report.tables.speed import speed_table
 from daso.report.tables.table import Table, letters
 from daso.report.words import with_noun
@@ -75,12 +77,13 @@ def build_section(
     published: Sequence[Row],
     differences: Sequence[CellDifference] = (),
     verdicts: Sequence[UnlabeledVerdict] = (),
+    rounds: Sequence[RoundDifference] = (),
     stores: Path | None = None,
 ) -> Section:
     """Return section `index`, from 0, from the cells of its table and the suite's differences to its reference.
 
-    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, and `stores` is
-    the folder of the stores, whose test images are shown.
+    `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, `rounds` its
+    rounds of labeling, and `stores` is the folder of the stores, whose test images are shown.
     """
     table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
     cells = [judged.cell for judged in main]
@@ -91,7 +94,7 @@ def build_section(
     tables = [
         accuracy_table(suite, table, judged_cells),
         *control_tables(cells, verdicts, titles, data.division),
-        errors_table(galleries, titles),
+        *(errors_table(galleries, titles), rounds_table(rounds, titles)),
         *run_tables(data, main, forecast, titles, bool(analyses)),
         reference_table(table["name"], differences, titles),
         open_set_table(cells, titles),

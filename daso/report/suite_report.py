@@ -16,6 +16,7 @@ from daso.report.render import build_report
 from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
 from daso.report.results.reference import Reference, read_reference, reference_content, reference_path
+from daso.report.results.round_records import metrics_digest, read_records
 from daso.report.results.summary import UpstreamRuns
 from daso.report.tables import forecasts
 
@@ -23,9 +24,9 @@ from daso.report.tables import forecasts
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report into `out`; metrics of a configuration other than that in params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `data/store/`, `journal/plans/`, `reports/measured/` and
-    `reports/reference/` in the working folder. Raises ParamsError for an unknown suite and DataError for an unusable
-    file.
+    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `data/store/`, `journal/plans/`, `journal/rounds/`,
+    `reports/measured/` and `reports/reference/` in the working folder. Raises ParamsError for an unknown suite and
+    DataError for an unusable file.
     """
     params = load_params()
     keys, own, reference = Keys(params), runs(params, suite), read_reference(suite)
@@ -43,6 +44,7 @@ def write_report(suite: str, out: Path) -> None:
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
         reference=reference,
+        rounds=read_records(suite, metrics_digest(run.id for run in own)),
         expected_keys={run.id: keys.train(run) for run in own},
     )
 

@@ -18,7 +18,7 @@ from daso import paths
 from daso.config.keys import Keys
 from daso.config.params import Params
 from daso.config.resolve import Run, runs, suite_of
-from daso.data.files import CHECKSUM, digest, read_json
+from daso.data.files import digest, read_json
 from daso.data.folder_listing import PARTS
 from daso.data.run_files import RUN_FILES, load_finished_run
 from daso.data.store import FILES
@@ -36,6 +36,7 @@ from daso.paths import (
     split_file,
     store_folder,
 )
+from daso.report.results.round_records import metrics_digest, other_records
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
@@ -136,10 +137,11 @@ def report_key(params: Params, suite: str, key: str, names: str) -> str:
     """Return the first part of a report's key file: its key, a digest of the checksums of its runs' metrics, and names.
 
     The metrics of a run may change under the same key, for example if it is trained again on a different device.
-    `names` is the digest of `shown_names`.
+    `names` is the digest of `shown_names`. Earlier rounds of labeling are part of the report, see `round_records`.
     """
-    checksums = [_checksum(metrics_file(run.id)) for run in runs(params, suite)]
-    return f"{key} {digest(checksums)[:16]} {names or MISSING}"
+    metrics = metrics_digest(run.id for run in runs(params, suite))
+    rounds = other_records(suite, metrics)
+    return f"{key} {digest([metrics, *rounds])[:16] if rounds else metrics} {names or MISSING}"
 
 
 def shown_names(params: Params, suite: str) -> str:
@@ -174,14 +176,6 @@ def tables_digest(report: Path) -> str:
     """Return the last part of a report's key file: a digest of the names of the files beside its tables."""
     folder = report / REPORT_TABLES
     return digest(sorted(path.name for name in ("table-*", paths.RECOMMENDED_FILE) for path in folder.glob(name)))[:16]
-
-
-def _checksum(path: Path) -> str:
-    """Return the checksum written in a file of metrics, empty if it has none; readers of the metrics verify it."""
-    try:
-        return str(read_json(path, "metrics file").get(CHECKSUM))
-    except DataError:
-        return ""
 
 
 def _has_key(key_file: Path, key: str, *outputs: Path) -> bool:

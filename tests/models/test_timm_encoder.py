@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from daso.config.network import pretrained_weights
+from daso.config.registry import NETWORKS
+from daso.config.signature import option_errors
 from daso.errors import DataError, ParamsError
 from daso.models.timm_encoder import BY_POSITION, TimmEncoder
 from daso.models.weights import read_weights
@@ -110,8 +112,12 @@ def test_preprocessing_is_that_of_the_weights(packaged):
         ),
         ({"sha256": "57934424"}, "network 'timm': sha256: expected 64 digits of 0-9 and a-f, got '57934424'"),
         (
-            {"train": "all", "neck": 8},
-            "network 'timm': neck: not allowed with train: all, which trains the features; remove it",
+            {"train": "last:9"},
+            "network 'timm': train: last:9: 'tf_efficientnet_lite0' has 8 groups of layers; set last:8 or less",
+        ),
+        (
+            {"train": "norm", "neck": 8},
+            "network 'timm': neck: not allowed with train: norm, which trains the features; remove it",
         ),
         (
             {"train": "all", "head": "cosine"},
@@ -123,6 +129,13 @@ def test_options_that_do_not_fit_are_refused_in_one_line(changes, message):
     with pytest.raises(ParamsError) as error:
         TimmEncoder(**OPTIONS | changes)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("train", ["last:0", "last", "last:-1", "last:1.5", "nrom", "last:1\n", 3])
+def test_unknown_parts_to_train_are_refused_before_training(train):
+    (error,) = option_errors(NETWORKS["timm"], OPTIONS | {"train": train})
+    expected = "text" if train == 3 else r"text of the form head|norm|all|last:[1-9]\d*"
+    assert error.startswith(f"train: expected {expected}, got ")
 
 
 def test_missing_weights_are_one_line_with_the_fix(monkeypatch):

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from daso.report.results.errors import EXAMPLES
+from daso.report.results import gallery
+from daso.report.results.errors import ERRORS_OF_CLASS
 from tests.report.photo_pages import write_runs, write_store
 from tests.report.test_render import page
 
@@ -23,10 +24,17 @@ def test_page_embeds_six_thumbnails_of_each_class_with_errors(project, suite):
     """The class without a test image has none."""
     out = project.build(suite)
     shown = images(out)
-    assert len(shown) == 3 * EXAMPLES
+    assert len(shown) == 3 * ERRORS_OF_CLASS
     assert all(re.fullmatch(r"(barn owl|dunnock|robin, adult) taken for .+: IMG \d+\.JPG", text) for _, text in shown)
-    assert len(re.findall(r"\d of 3 seeds", page(out).text)) == 3 * EXAMPLES
-    assert re.search(r"wren</dt><dd><p[^>]*>no error", (out / "index.html").read_text())
+    assert len(re.findall(r"\d of 3 seeds", page(out).text)) == 3 * ERRORS_OF_CLASS
+    assert re.search(r"wren<small>no test image</small></dt><dd><p[^>]*>no error", (out / "index.html").read_text())
+
+
+def test_page_folds_classes_with_a_high_recall(project, suite, monkeypatch):
+    monkeypatch.setattr(gallery, "SHOWN_CLASSES", 1)
+    html = (project.build(suite) / "index.html").read_text()
+    shown, folded = html.split("<summary>3 more classes</summary>")
+    assert (shown.count("<img"), folded.count("<img")) == (ERRORS_OF_CLASS, 2 * ERRORS_OF_CLASS)
 
 
 def test_other_versions_name_the_files_alone(project, suite):

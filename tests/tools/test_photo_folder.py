@@ -1,5 +1,6 @@
 """The folder of photographs made from a zip, with made-up images instead of CIFAR-10."""
 
+import csv
 import io
 import zipfile
 
@@ -50,6 +51,17 @@ def test_folder_has_the_counts_and_each_image_once(archive, tmp_path):
             assert 96 <= photo.width == photo.height <= 256
             colors.append(photo.getpixel((50, 50))[0])
     assert len(set(colors)) == 21
+
+
+def test_classes_of_all_photos_are_written(archive, tmp_path):
+    """Images of class k have the color 80 k + i; JPEG changes it by less than 30."""
+    run(archive, tmp_path / "photos", "--truth", str(tmp_path / "classes.csv"))
+    with (tmp_path / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7 + 14 + 6
+    for row in rows:
+        with Image.open(tmp_path / "photos" / row["path"]) as photo:
+            assert "abc"[photo.getpixel((50, 50))[0] // 80] == row["label"]
 
 
 def test_seed_decides_every_byte(archive, tmp_path):

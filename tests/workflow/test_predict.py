@@ -17,14 +17,14 @@ KILLED = """
 import os, sys
 from daso.cli import main
 from daso.deploy import predict_files
-compute, calls = predict_files.Rows.predict, []
+compute, calls = predict_files.PredictionRows.predict, []
 def limited(rows, files):
     if len(calls) == int(os.environ["LIMIT"]):
         os._exit(9)
     calls.append(len(files))
     print("computes", len(files))
     return compute(rows, files)
-predict_files.Rows.predict = limited
+predict_files.PredictionRows.predict = limited
 sys.exit(main(sys.argv[1:]))
 """
 RUN = "photos/all/photos/supervised_la/s0"
@@ -86,7 +86,7 @@ def test_each_image_file_has_a_row_and_damaged_ones_an_error(photos):
     paths = [row["path"] for row in predicted]
     files = ["broken.jpg", "empty.png", "one/IMG_1.JPG", "two/IMG_1.JPG", "two/deep/x.jpeg", "webp_inside.jpg"]
     assert paths == [f"new/{name}" for name in files]
-    assert [row["error"] for row in predicted[:2]] == ["not an image", "empty"]
+    assert [row["error"] for row in predicted[:2]] == ["truncated or damaged", "empty"]
     assert [row["class"] for row in predicted] == ["", "", "a", "b", "c", "a"]
     content = photos.read("new.csv")
     predict(photos, "photos", "new", "--csv", "new.csv", fails=True)
@@ -154,7 +154,6 @@ def test_class_added_later_moves_no_name_of_earlier_models(photos):
     assert project.read("again.csv") == project.read("exported.csv")
     predict(project, "photos", "photos/test", "--csv", "new.csv", "--top", "4")
     predicted = rows(project.read("new.csv"))
-    assert {row["class"] for row in predicted if "aardvark" in row["path"]} == {"aardvark"}
     assert {row[name] for row in predicted for name in ("class", "class_2", "class_3", "class_4")} == {
         "a",
         "b",

@@ -16,7 +16,7 @@ from daso.report.figures.plots import Line, plot_reliability
 from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.curves import Curve
 
-CAPTION = (
+RELIABILITY_CAPTION = (
     "Reliability on the test images: accuracy of the predictions over their confidence, the probability of the "
     "predicted class, in bins of equally many images of all seeds. On the dotted line, both are equal; below it, the "
     "model is too confident."
@@ -40,7 +40,7 @@ def calibration_figures(data: TableData, verdicts: Sequence[UnlabeledVerdict]) -
             panels.append(Panel(places[verdict.setting], titles[method], svg, _table(lines)))
     legend = [LegendEntry("before the temperature", BEFORE.colour, "dashed")]
     legend += [LegendEntry("after the temperature", AFTER.colour)] if calibrated else []
-    return [Figure("calibration", CAPTION, panels, small=True, legend=legend)] if panels else []
+    return [Figure("calibration", RELIABILITY_CAPTION, panels, small=True, legend=legend)] if panels else []
 
 
 def _table(lines: Sequence[Line]) -> ClassTable:

@@ -90,12 +90,12 @@ def column_verdict(table: Tree, column: Sequence[Cell]) -> UnlabeledVerdict | No
     possible = [compare(cells[method], cells[control], level) for method, control in controls.items()]
     comparisons = [comparison for comparison in possible if comparison]
     base = cells[base_model(table)]
-    if not comparisons or not _measured(_predictions(base).values()):
+    if not comparisons or not measured_in(saved_predictions(base).values()):
         return None
     recommendation = _recommend(cells, base, comparisons, level)
     method = recommendation.method
     names = next(iter(base.done.values()))["classes"]
-    measured = _measured(_predictions(cells[method]).values())
+    measured = measured_in(saved_predictions(cells[method]).values())
     not_measured = [name for k, name in enumerate(names) if k not in measured]
     control = controls.get(method, method)
     return UnlabeledVerdict(str(table["name"]), base.setting, comparisons, recommendation, control, not_measured)
@@ -150,9 +150,9 @@ def base_model(table: Tree) -> str:
 
 def compare(cell: Cell, control: Cell, level: float) -> PairedComparison | None:
     """Compare a method with its control on the test images of the seeds that both finished; None without one."""
-    ours, theirs = _predictions(cell), _predictions(control)
+    ours, theirs = saved_predictions(cell), saved_predictions(control)
     seeds = tuple(seed for seed in ours if seed in theirs and _same_images(ours[seed], theirs[seed]))
-    classes = _measured([ours[seed] for seed in seeds])
+    classes = measured_in([ours[seed] for seed in seeds])
     if not classes:
         return None
     pairs = [
@@ -180,12 +180,12 @@ def _recommend(
     better = [each for each in possible if each and each.verdict == HELPS]
     reason = max(better, key=lambda each: each.interval.low, default=None)
     model = base if reason is None else cells[reason.method]
-    runs = _predictions(model)
-    accuracy = _balanced_accuracy(list(runs.values()), _measured(runs.values()))
+    runs = saved_predictions(model)
+    accuracy = _balanced_accuracy(list(runs.values()), measured_in(runs.values()))
     return Recommendation(model.method, tuple(map(model.run_id, runs)), accuracy, reason)
 
 
-def _predictions(cell: Cell) -> dict[int, Predictions]:
+def saved_predictions(cell: Cell) -> dict[int, Predictions]:
     """Return the predictions of the done runs that have them, by seed."""
     saved = {seed: run["test_predictions"] for seed, run in cell.done.items() if run.get("test_predictions")}
     return {
@@ -198,7 +198,7 @@ def _same_images(one: Predictions, other: Predictions) -> bool:
     return np.array_equal(one.images, other.images) and np.array_equal(one.labels, other.labels)
 
 
-def _measured(runs: Collection[Predictions]) -> list[int]:
+def measured_in(runs: Collection[Predictions]) -> list[int]:
     """Return the measured classes; none if there is one alone, whose recall a constant prediction maximizes."""
     classes = measured_classes([run.labels for run in runs], [run.groups for run in runs]) if runs else []
     return classes if len(classes) > 1 else []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from daso.report.results.collect import Cell
+from daso.report.results.collect import Cell, MeanStd, mean_std
 from daso.report.results.controls import UnlabeledVerdict
 
-EXAMPLES, MOST_EXAMPLES = 6, 600  # of a class, and of a section
+ERRORS_OF_CLASS, ERRORS_IN_ALL = 6, 600  # of a class, and of a section
 
 
 class ErrorExample(NamedTuple):
@@ -25,12 +26,20 @@ class ErrorExample(NamedTuple):
     seeds: int  # seeds that test the image
 
 
+class ClassErrors(NamedTuple):
+    """Examples of the errors of a class; a class without errors has none."""
+
+    name: str
+    recall: MeanStd | None  # None without test images
+    examples: list[ErrorExample]
+
+
 class SettingErrors(NamedTuple):
-    """Examples of the errors of the recommended model of a setting, by class: the one with the most labels first."""
+    """Errors of the recommended model of a setting by class, the lowest recall first."""
 
     setting: str
     method: str
-    examples: dict[str, list[ErrorExample]]  # by name of the true class; a class without errors has an empty list
+    classes: list[ClassErrors]
     images_sha256: str  # digest of the images that were tested
 
 
@@ -39,19 +48,32 @@ def error_examples(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict]) 
 
     Images that are wrong for most seeds come first, of these the predictions with the highest confidence.
     """
-    by_name, result = {(cell.setting, cell.method): cell for cell in cells}, []
-    for verdict in verdicts:
-        cell = by_name[verdict.setting, verdict.recommendation.method]
-        run = next(iter(cell.done.values()))
-        order = np.argsort([-labels for labels in run["counts"]["labeled"]], kind="stable")
-        examples: dict[str, list[ErrorExample]] = {run["classes"][k]: [] for k in order.tolist()}
-        limit = min(EXAMPLES, max(1, MOST_EXAMPLES // len(verdicts) // len(examples)))
-        for example in sorted(_errors(cell), key=lambda each: (-each.wrong, -each.confidence, each.image)):
-            if len(examples[example.label]) < limit:
-                examples[example.label].append(example)
-        shown = dict(list(examples.items())[: MOST_EXAMPLES // len(verdicts)])
-        result.append(SettingErrors(verdict.setting, cell.method, shown, run["provenance"]["data_sha256"]))
-    return result
+    by_name = {(cell.setting, cell.method): cell for cell in cells}
+    chosen = [by_name[verdict.setting, verdict.recommendation.method] for verdict in verdicts]
+    return [
+        SettingErrors(cell.setting, cell.method, _classes(cell, ERRORS_IN_ALL // len(chosen)), _images_sha256(cell))
+        for cell in chosen
+    ]
+
+
+def _images_sha256(cell: Cell) -> str:
+    return str(next(iter(cell.done.values()))["provenance"]["data_sha256"])
+
+
+def _classes(cell: Cell, most: int) -> list[ClassErrors]:
+    """Return the classes with at most ERRORS_OF_CLASS errors each, and `most` of all."""
+    runs = list(cell.done.values())
+    classes = [
+        ClassErrors(name, mean_std([100 * run["recall"][k] for run in runs if run["recall"][k] is not None]), [])
+        for k, name in enumerate(runs[0]["classes"])
+    ]
+    classes.sort(key=lambda each: each.recall.mean if each.recall else math.inf)
+    shown = {each.name: each.examples for each in classes[:most]}
+    limit = min(ERRORS_OF_CLASS, max(1, most // len(classes)))
+    for error in sorted(_errors(cell), key=lambda each: (-each.wrong, -each.confidence, each.image)):
+        if error.label in shown and len(shown[error.label]) < limit:
+            shown[error.label].append(error)
+    return classes[:most]
 
 
 def _errors(cell: Cell) -> Iterator[ErrorExample]:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from PIL import Image
 
 from daso.aliases import ImageArray, Tree
-from daso.report.results.collect import Cell
+from daso.report.results.collect import Cell, format_mean_std
 from daso.report.results.controls import UnlabeledVerdict
 from daso.report.results.errors import ErrorExample, SettingErrors, error_examples
 from daso.report.results.test_images import load_test_images
 
-SIDE, QUALITY = 96, 80  # longest side of a thumbnail in pixels; of JPEG
+THUMBNAIL_SIDE, JPEG_QUALITY = 96, 80  # longest side of a thumbnail in pixels; of JPEG
+SHOWN_CLASSES = 12  # classes that a page shows; others on request
 
 
 class NamedExample(NamedTuple):
@@ -34,7 +35,7 @@ class NamedExample(NamedTuple):
     @property
     def probability(self) -> str:
         """Return the confidence of the prediction in percent; no prediction is certain."""
-        return format_probability(self.error.confidence)
+        return probability_text(self.error.confidence)
 
     @property
     def seeds(self) -> str:
@@ -47,13 +48,31 @@ class NamedExample(NamedTuple):
         return f"{self.error.label} taken for {self.error.predicted}: {self.file_name}"
 
 
+class GalleryClass(NamedTuple):
+    """Class with its recall as text, and its errors."""
+
+    name: str
+    recall: str  # empty without test images
+    examples: list[NamedExample]
+
+
 class Gallery(NamedTuple):
     """Errors of the recommended model of a setting by class, and the reason why thumbnails are left out."""
 
     setting: str
     method: str
-    classes: dict[str, list[NamedExample]]
+    classes: list[GalleryClass]
     note: str
+
+    @property
+    def shown(self) -> list[GalleryClass]:
+        """Return the classes that the page shows, the lowest recall first."""
+        return self.classes[:SHOWN_CLASSES]
+
+    @property
+    def folded(self) -> list[GalleryClass]:
+        """Return the classes that it shows on request."""
+        return self.classes[SHOWN_CLASSES:]
 
 
 def build_galleries(
@@ -69,24 +88,27 @@ def build_galleries(
 
 
 def _gallery(errors: SettingErrors, dataset: Tree, setting: Tree, store: Path) -> Gallery:
-    listed = [example for examples in errors.examples.values() for example in examples]
+    listed = [error for each in errors.classes for error in each.examples]
     loaded = load_test_images(store, dataset, setting, [each.image for each in listed], errors.images_sha256)
     uris = [""] * len(listed) if loaded.images is None else [thumbnail(image) for image in loaded.images]
     named = iter([NamedExample(*each) for each in zip(listed, loaded.names, uris, strict=True)])
-    classes = {name: [next(named) for _ in examples] for name, examples in errors.examples.items()}
+    classes = [
+        GalleryClass(name, format_mean_std(*recall) if recall else "", [next(named) for _ in examples])
+        for name, recall, examples in errors.classes
+    ]
     return Gallery(errors.setting, errors.method, classes, loaded.note)
 
 
 def thumbnail(image: ImageArray) -> str:
-    """Return an image uint8 (3, H, W) as a data URI of a JPEG of at most SIDE pixels."""
+    """Return an image uint8 (3, H, W) as a data URI of a JPEG of at most THUMBNAIL_SIDE pixels."""
     picture = Image.fromarray(image.transpose(1, 2, 0))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
-    picture.save(content, "jpeg", quality=QUALITY, optimize=True)
+    picture.save(content, "jpeg", quality=JPEG_QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def format_probability(share: float) -> str:
+def probability_text(share: float) -> str:
     """Return a probability in whole percent, between `< 1 %` and `> 99 %`."""
     percent = round(100 * share)
     return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent} %"

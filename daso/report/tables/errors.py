@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from daso.report.results.errors import EXAMPLES
+from daso.report.results.errors import ERRORS_OF_CLASS
 from daso.report.results.gallery import Gallery
 from daso.report.tables.table import ABSENT, Column, Table
 
@@ -25,14 +25,16 @@ def errors_table(galleries: Sequence[Gallery], titles: Mapping[str, str]) -> Tab
             *(example.probability, example.seeds or ABSENT, example.file),
         ]
         for gallery in galleries
-        for examples in gallery.classes.values()
-        for example in examples
+        for each in gallery.classes
+        for example in each.examples
     ]
     columns = [
         *(Column(name, "text") for name in ("Setting", "Model", "Class", "Taken for")),
         *(Column("Probability"), Column("Seeds"), Column("File", "code")),
     ]
-    caption = f"Test images that the recommended model predicts wrongly, at most {EXAMPLES} of each class."
+    caption = (
+        f"Test images that the recommended model predicts wrongly, at most {ERRORS_OF_CLASS} of each class, by recall."
+    )
     notes = [("Images", note) for note in dict.fromkeys(gallery.note for gallery in galleries) if note]
     definitions = [*ERRORS_DEFINITIONS, *notes]
     return Table("errors", "Example errors", caption, columns, rows, groups=2, definitions=definitions)

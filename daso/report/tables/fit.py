@@ -8,7 +8,7 @@ from typing import Any
 from daso.report.results.collect import Cell
 from daso.report.tables.table import ABSENT, Column, Table
 
-FIT_VALUES = ("weight_decay", "tau", "temperature", "note")
+SHOWN_VALUES = ("weight_decay", "tau", "temperature", "note")
 FIT_DEFINITIONS = (
     ("Temperature", "calibrates the probabilities of these methods; others are not calibrated."),
     ("Note", "the reason why the values are defaults that were not fitted."),
@@ -43,6 +43,6 @@ def fit_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table:
 
 def _values(fit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of the values of a fit, without those that are absent or empty."""
-    for name in FIT_VALUES:
+    for name in SHOWN_VALUES:
         if (value := fit.get(name)) not in (None, ""):
             yield name, f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -22,7 +22,7 @@ def cell(*runs):
 
 def examples(*runs):
     (of_setting,) = error_examples([cell(*runs)], [verdict_on("supervised_la")])
-    return of_setting.examples
+    return {name: found for name, _, found in of_setting.classes}
 
 
 def test_images_wrong_for_most_seeds_come_first_then_by_confidence():
@@ -36,7 +36,6 @@ def test_images_wrong_for_most_seeds_come_first_then_by_confidence():
         ErrorExample(3, "barn owl", "wren", pytest.approx(0.7), 1, 2),
         ErrorExample(2, "barn owl", "robin, adult", pytest.approx(0.5), 1, 2),
     ]
-    assert list(found) == ["barn owl", "dunnock", "robin, adult", "wren"]
     assert found["wren"] == []
 
 
@@ -55,17 +54,27 @@ def test_seeds_that_do_not_test_an_image_do_not_count():
     assert found["barn owl"] == [ErrorExample(1, "barn owl", "wren", 0.6, 1, 1)]
 
 
+def test_classes_with_the_lowest_recall_come_first():
+    """Wren 0, owl 1/2, dunnock 1; robin has no test image."""
+    run = ([OWL, OWL, DUNNOCK, WREN], [OWL, WREN, DUNNOCK, OWL], [0.5] * 4, [1, 2, 3, 4])
+    (of_setting,) = error_examples([cell(run)], [verdict_on("supervised_la")])
+    assert [(name, recall and recall.mean) for name, recall, _ in of_setting.classes] == [
+        *(("wren", 0), ("barn owl", 50), ("dunnock", 100), ("robin, adult", None))
+    ]
+    assert of_setting.images_sha256 == cell(run).done[0]["provenance"]["data_sha256"]
+
+
 def test_number_of_examples_is_bounded(monkeypatch):
-    """Six of a class; with room for eight in all, two of each of four classes; with room for three, three classes."""
+    """Six of a class; with room for eight in all, two of each of four classes; with room for one, one class."""
     labels = [OWL] * 9 + [WREN] * 9
     run = (labels, [DUNNOCK] * 18, [0.5] * 18, list(range(18)))
-    assert [len(found) for found in examples(run).values()] == [6, 0, 0, 6]
+
+    def numbers():
+        return {name: len(found) for name, found in examples(run).items()}
+
+    assert numbers() == {"barn owl": 6, "wren": 6, "dunnock": 0, "robin, adult": 0}
     assert [found.image for found in examples(run)["wren"]] == list(range(9, 15))
-    monkeypatch.setattr(errors, "MOST_EXAMPLES", 8)
-    assert [len(found) for found in examples(run).values()] == [2, 0, 0, 2]
-    monkeypatch.setattr(errors, "MOST_EXAMPLES", 3)
-    assert {name: len(found) for name, found in examples(run).items()} == {
-        "barn owl": 1,
-        "dunnock": 0,
-        "robin, adult": 0,
-    }
+    monkeypatch.setattr(errors, "ERRORS_IN_ALL", 8)
+    assert numbers() == {"barn owl": 2, "wren": 2, "dunnock": 0, "robin, adult": 0}
+    monkeypatch.setattr(errors, "ERRORS_IN_ALL", 1)
+    assert numbers() == {"barn owl": 1}

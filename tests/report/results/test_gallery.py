@@ -2,6 +2,7 @@
 
 import base64
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from daso.data.store import Writer
 from daso.report.results.collect import Cell
-from daso.report.results.gallery import build_galleries, format_probability, thumbnail
+from daso.report.results.gallery import build_galleries, probability_text, thumbnail
 from daso.report.results.test_images import NOT_HERE, NOT_REDISTRIBUTED
 from tests.report.photo_suite import CLASSES, SETTING, photo_metrics, verdict_on
 
@@ -34,8 +35,13 @@ def gallery(tmp_path, sha256, setting=SETTING, **dataset):
     metrics["provenance"]["data_sha256"] = sha256
     cell = Cell("birds", "all", "supervised_la", "birds/all/photos/supervised_la", (0,), done={0: metrics})
     table = {"dataset": {"name": "birds", **dataset}, "settings": [setting]}
-    (of_setting,) = build_galleries(table, [cell], [verdict_on("supervised_la")], tmp_path)
-    return of_setting
+    return shown_in(table, cell, tmp_path)
+
+
+def shown_in(table, cell, tmp_path):
+    """Return the errors by class, and the note of a gallery."""
+    (gallery,) = build_galleries(table, [cell], [verdict_on("supervised_la")], tmp_path)
+    return SimpleNamespace(classes={each.name: each.examples for each in gallery.classes}, note=gallery.note)
 
 
 def pixel(example):
@@ -68,7 +74,7 @@ def test_images_of_target_classes_keep_their_files(tmp_path, store):
     metrics["provenance"]["data_sha256"] = store
     cell = Cell("birds", "all", "supervised_la", "birds/all/photos/supervised_la", (0,), done={0: metrics})
     table = {"dataset": {"name": "birds"}, "settings": [setting]}
-    (shown,) = build_galleries(table, [cell], [verdict_on("supervised_la")], tmp_path)
+    shown = shown_in(table, cell, tmp_path)
     assert shown.classes["wren"][0].file == "test/wren/IMG_1.JPG"
     assert pixel(shown.classes["wren"][0]) == pytest.approx((254, 0, 0), abs=2)
 
@@ -97,7 +103,7 @@ def test_thumbnail_is_small():
 
 
 def test_no_probability_is_printed_as_zero_or_one():
-    assert [format_probability(share) for share in (0.0001, 0.012, 0.5, 0.994, 0.9999)] == [
+    assert [probability_text(share) for share in (0.0001, 0.012, 0.5, 0.994, 0.9999)] == [
         "< 1 %",
         "1 %",
         "50 %",
