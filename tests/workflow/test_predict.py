@@ -135,9 +135,14 @@ def test_killed_prediction_resumes(photos):
 
 
 def test_class_added_later_moves_no_name_of_earlier_models(photos):
-    project = photos.copy(photos.path.parent / "later")
+    project, exported = photos.copy(photos.path.parent / "later"), "exports/photos/model.onnx"
     output = predict(project, "photos", "photos/test", "--csv", "old.csv")
     old = re.search(r"^(photos@\w{12}): ", output, re.MULTILINE)[1]
+    assert "8 photos and 6 generated files: " in project.call("python", "-m", "daso", "export", "photos")
+    predict(project, exported, "photos/test", "--csv", "exported.csv")
+    for row, other in zip(*(rows(project.read(f"{name}.csv")) for name in ("old", "exported")), strict=True):
+        assert (row["path"], row["class"]) == (other["path"], other["class"])
+        assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=2e-4)  # rounded numbers
     write_colored(project.path / "photos/train/aardvark", 3, 6, 30_000)
     write_colored(project.path / "photos/test/aardvark", 3, 4, 31_000)
     project.edit("datasets/photos.yaml", lambda tree: tree.update(num_classes=4))
@@ -145,6 +150,8 @@ def test_class_added_later_moves_no_name_of_earlier_models(photos):
     paths = [f"photos/test/{name}" for name in "abc"]
     predict(project, old, *paths, "--csv", "again.csv")
     assert project.read("again.csv") == project.read("old.csv")
+    predict(project, exported, *paths, "--csv", "again.csv")
+    assert project.read("again.csv") == project.read("exported.csv")
     predict(project, "photos", "photos/test", "--csv", "new.csv", "--top", "4")
     predicted = rows(project.read("new.csv"))
     assert {row[name] for row in predicted for name in ("class", "class_2", "class_3", "class_4")} == {
