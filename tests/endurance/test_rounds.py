@@ -10,7 +10,7 @@ import pytest
 from tests.workflow.photos import write_photos
 from tests.workflow.project import METHODS
 
-pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("rounds")]
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 DATASET = """\
 title: photos
 source: {kind: image_folder, path: images}
