@@ -10,17 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from daso.config.compatibility import incompatibilities
-from daso.config.network import pretrained_weights
+from daso.config.network import CHANNEL_KEYS, evaluated_model, pretrained_weights
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component, trains_on_features
+from daso.data.files import read_json
+from daso.data.weights import Weights
+from daso.engine.checkpoint import load_checkpoint
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.feature_pool import FeaturePool
 from daso.engine.resident import Resident
 from daso.engine.trainer import Trainer
-from daso.errors import ParamsError
+from daso.errors import DataError, ParamsError
 from daso.methods.base import AddOn, Learner
 from daso.models.features import TYPICAL_DIM, CosineClassifier, FeatureEncoder
-from daso.models.network import Encoder, Models, Network, Precision, initialise, initialise_classifier
+from daso.models.network import ENCODER, Encoder, Models, Network, Precision, initialise, initialise_classifier
 from daso.models.teacher import prepare_teacher
+from daso.models.weights import load_weights
 from daso.records import Env
 
 
@@ -78,8 +82,7 @@ def build(
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
     digest = None
     if weights := pretrained_weights(protocol["network"], weights_path):
-        digest = weights.verify()
-        student.encoder.load_pretrained(weights.path)
+        digest = load_encoder(student.encoder, weights, config["dataset"])
     initialise(student, config["draw_seed"])
     if "classifier_init" in protocol:
         if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
@@ -106,6 +109,32 @@ def encoder_of(network: Mapping[str, Any]) -> Encoder:
     """Return the encoder that the options of a network describe, whatever is trained of it."""
     encoder: Encoder = _make(NETWORKS, network)
     return encoder
+
+
+def load_encoder(encoder: Encoder, weights: Weights, dataset: Mapping[str, Any]) -> str:
+    """Load pretrained weights, or the encoder of a finished run's evaluation model; return the SHA-256 of the file.
+
+    Raises DasoError if the file is missing or damaged, is of another network, or if the run has trained on features or
+    on images normalised otherwise than those of `dataset`.
+    """
+    digest = weights.verify()
+    if not weights.run:
+        encoder.load_pretrained(weights.path)
+        return digest
+    config = read_json(weights.config, "configuration of a run", "name another run")
+    if trains_on_features(config["protocol"]["network"]):
+        raise DataError(f"{weights.run}: trained on features, so it has no encoder; name a run that trains its network")
+    for name in CHANNEL_KEYS:
+        if (expected := config["dataset"].get(name)) != dataset.get(name):
+            raise DataError(
+                f"{weights.run}: trained on images with {name}: {expected}, got {dataset.get(name)}; set {name} of the "
+                f"dataset to {expected}"
+            )
+    state = load_checkpoint(weights.path, config["key"], "name another run")[evaluated_model(config)]
+    own = {name.removeprefix(ENCODER): value for name, value in state.items() if name.startswith(ENCODER)}
+    load_weights(encoder, weights.path, (), own)
+    encoder.pretrained = True
+    return digest
 
 
 def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, Any]) -> Learner:

@@ -15,17 +15,18 @@ from daso.config.fit import fit_errors
 from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
-from daso.config.params_schemas import Optimizer
+from daso.config.params_schemas import OptimizerOptions
 from daso.config.registry import COMPONENTS, NETWORKS
 from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, with_upstream
 from daso.config.schedule_checks import optimizer_errors, protocol_schedule_errors, run_schedule_errors
 from daso.config.signature import constructor_errors, option_errors, options
 from daso.config.stages import plan_of
+from daso.data.weights import digest_to_set
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.paths import CONTRADICTIONS
 from daso.schema import mismatches, record_fields
 
-OPTIMIZER = {name: field for kind in get_args(Optimizer) for name, field in record_fields(kind).items()}
+OPTIMIZER = {name: field for kind in get_args(OptimizerOptions) for name, field in record_fields(kind).items()}
 # Folders of reports/ that belong to no suite.
 RESERVED = (CONTRADICTIONS, "measured", "paper", "reference", "templates")
 # Ids of a report's page; a table's name is an id too.
@@ -77,7 +78,10 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
         elif last > (most := steps // interval):
             yield f"{file}: evaluation.median_of: {last} is above the maximum {most} (evaluations of a run); lower it"
     yield from (f"{file}: {line}" for line in protocol_schedule_errors(tree["optimizer"]))
-    network_errors = list(_component_errors(file, "network", tree["network"]))
+    if digest := digest_to_set(tree["network"]):
+        network_errors = [f"{file}: network.sha256: missing; set it to {digest}, that of the weights"]
+    else:
+        network_errors = list(_component_errors(file, "network", tree["network"]))
     yield from network_errors or (f"{file}: {line}" for line in optimizer_errors(tree["optimizer"], tree["network"]))
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
@@ -213,7 +217,7 @@ def _run_errors(params: Params, run: Run) -> Iterator[str]:
             f"set it to a divisor of {steps}"
         )
     yield from run_schedule_errors(params, run, config)
-    problems = [*map(str, mismatches(optimizer, Optimizer, "optimizer", closed=True))]
+    problems = [*map(str, mismatches(optimizer, OptimizerOptions, "optimizer", closed=True))]
     problems += optimizer_errors(optimizer, config["protocol"]["network"])
     yield from (f"{protocol}: method '{run.method}': {line}" for line in problems)
 

@@ -7,14 +7,13 @@ from typing import Any
 
 from daso.aliases import Tree
 from daso.config.fit import fitted_options
+from daso.config.network import evaluated_model
 from daso.config.params import Params
-from daso.config.registry import LEARNERS
 from daso.config.resolve import Run, resolve, trained_run
-from daso.config.signature import attribute
 from daso.config.stages import plan_of
 
 LOGIT_ADJUSTMENT = "logit_adjustment"
-MODELS = {"student": "the student", "teacher": "the EMA model", "ema": "the EMA model"}
+MODELS = {"student": "the student", "teacher": "the EMA model"}
 
 
 def control_errors(params: Params) -> Iterator[str]:
@@ -71,10 +70,12 @@ def _conditions(params: Params, run: Run) -> dict[str, Any]:
     config = resolve(params, trained_run(params, run))
     change = params.methods[run.method].get("change", {})
     fitted = list(fitted_options(config["method"], change)) if "fit" in config["plan"] else []
-    learner, addons = config["method"]["learner"], config["method"]["addons"]
-    own = attribute(LEARNERS[learner["name"]], "evaluation_model", learner, "teacher")
-    model = config["protocol"]["evaluation"].get("model", own)
-    parts = {**config["protocol"], "optimizer": config["optimizer"], "evaluation.model": MODELS[str(model)]}
+    addons = config["method"]["addons"]
+    parts = {
+        **config["protocol"],
+        "optimizer": config["optimizer"],
+        "evaluation.model": MODELS[evaluated_model(config)],
+    }
     parts |= {"fitted values": fitted}
     adjustment = {
         f"{LOGIT_ADJUSTMENT}.{option}": value

@@ -9,10 +9,10 @@ from typing import Any, TypedDict, cast
 from daso.aliases import Tree
 from daso.config.params import Params
 from daso.config.params_schemas import Augment, ComponentWithOptions
-from daso.config.registry import NETWORKS, trains_on_features
+from daso.config.registry import LEARNERS, NETWORKS, trains_on_features
 from daso.config.signature import attribute
 from daso.data.dataset_schemas import ImageSize
-from daso.data.weights import Weights
+from daso.data.weights import Weights, run_named
 
 CHANNEL_KEYS = ("mean", "std")
 # Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
@@ -36,12 +36,12 @@ class EncodeConfig(TypedDict):
 def normalisation(dataset: Tree, network: Tree) -> dict[str, list[float]]:
     """Return mean and std of the images: those of the network's pretrained weights, else the dataset's; {} if unknown.
 
-    Pretrained weights need images normalised as in their training, so their values replace the dataset's. They are also
-    {} if only the built network has them.
+    Pretrained weights need images normalised as in their training, so their values replace the dataset's, except for
+    weights of a finished run, whose images must have had the dataset's. {} also if only the built network has them.
     """
     if states_preprocessing(network):
         return {}
-    own = cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
+    own = {} if run_named(network) else cast(dict[str, list[float]], _attribute(network, "normalisation", {}))
     return own or {key: dataset[key] for key in CHANNEL_KEYS if key in dataset}
 
 
@@ -67,6 +67,13 @@ def pretrained_weights(network: Mapping[str, Any], path: Path | None = None) -> 
     """
     weights = None if trains_on_features(network) else encoder_weights(network)
     return weights._replace(path=path) if weights and path else weights
+
+
+def evaluated_model(config: Tree) -> str:
+    """Return which model of a run is evaluated: `student`, or `teacher`, the EMA model."""
+    learner = config["method"]["learner"]
+    own = str(attribute(LEARNERS[learner["name"]], "evaluation_model", learner, "teacher"))
+    return "teacher" if config["protocol"]["evaluation"].get("model") == "ema" else own
 
 
 def view_augment(augment: Tree, network: Tree) -> Tree:

@@ -141,7 +141,7 @@ class AdamWOptions(Schedule):
     eps: Positive
 
 
-Optimizer = SGDOptions | AdamWOptions
+OptimizerOptions = SGDOptions | AdamWOptions
 
 
 class Teacher(TypedDict):
@@ -190,7 +190,7 @@ class Protocol(Training):
     comparable: bool
     note: NotRequired[str]
     unlabeled_ratio: NotRequired[PositiveInt]
-    optimizer: Optimizer
+    optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
     overrides: NotRequired[Changes]
 

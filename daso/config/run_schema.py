@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from daso.config.params_schemas import Channels, Component, FitGrid, Images, Optimizer, RunId, Training
+from daso.config.params_schemas import Channels, Component, FitGrid, Images, OptimizerOptions, RunId, Training
 from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig, UpstreamKey
 from daso.schema import NonNegativeInt
 
@@ -71,7 +71,7 @@ class RunConfig(TypedDict):
     dataset: RunImages
     protocol: RunTraining
     method: RunMethod
-    optimizer: Optimizer
+    optimizer: OptimizerOptions
     plan: RunPlan
 
 

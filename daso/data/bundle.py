@@ -1,9 +1,10 @@
 """Bundles: folders that carry runs to another machine, with configurations, splits and only the images they use.
 
 A bundle holds `configs/<run id>.json`; every input file of a run at its path in a working copy, except those that runs
-of the bundle produce; `data/weights/<digits of SHA-256>.pth`, pretrained weights; `data/store/<dataset>/` with
-the manifest and labels unchanged and the images as lossless WebP; and, written last, `bundle.json` with the digest of
-each file and the commit of the code. Results go to `runs/<run id>/`.
+of the bundle produce; `data/weights/<digits of SHA-256>.pth`, pretrained weights, with the configuration in `.json`
+beside those of a run; `data/store/<dataset>/` with the manifest and labels unchanged and the images as lossless WebP;
+and, written last, `bundle.json` with the digest of each file and the commit of the code. Results go to
+`runs/<run id>/`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ def write_bundle(
     shutil.rmtree(partial, ignore_errors=True)
     for file in weights:
         file.verify()
-        _copy(file.path, partial / paths.packed_weights(file.sha256))
+        packed = partial / paths.packed_weights(file.sha256)
+        _copy(file.path, packed)
+        if file.run:
+            _copy(file.config, file._replace(path=packed).config)
     verified = cache(lambda path: verify_store(path, hash_again=True))
     stores: dict[str, Store] = {}
     rows: dict[str, set[int]] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from daso.config.load import load_params
 from daso.config.resolve import parse_run, suite_of
 from daso.deploy.assemble import model_of_runs, recommended_model
-from daso.deploy.model import DIGITS, RECORD_FILE, Model, model_id, read_model, save_model
+from daso.deploy.model import ID_DIGITS, RECORD_FILE, Model, model_id, read_model, save_model
 from daso.deploy.onnx_model import OnnxPredictor
 from daso.deploy.predictor import Predictor, TorchPredictor
 from daso.engine.environment import choose_device
@@ -52,7 +52,7 @@ def find_predictor(name: str, device: str) -> Predictor:
 def keep_model(suite: str) -> Path:
     """Keep the recommended model of a suite in `models/`; return its folder."""
     model = recommended_model(suite)
-    folder = KEPT / suite / str(model.record["digest"])[:DIGITS]
+    folder = KEPT / suite / str(model.record["digest"])[:ID_DIGITS]
     if not (folder / RECORD_FILE).exists():
         save_model(model, folder)
     return folder
@@ -61,7 +61,7 @@ def keep_model(suite: str) -> Path:
 def _kept_model(suite: str, digits: str) -> Model:
     """Return the kept model of a suite whose digest begins with these digits; raises DasoError unless it is one."""
     known = sorted(path.parent.name for path in (KEPT / suite).glob(f"*/{RECORD_FILE}"))
-    matches = [each for each in known if each.startswith(digits[:DIGITS])]
+    matches = [each for each in known if each.startswith(digits[:ID_DIGITS])]
     if len(matches) != 1:
         listed = f"choose one of {', '.join(f'{suite}@{each}' for each in known)}" if known else "none is kept"
         raise DasoError(f"{suite}@{digits}: {'several models' if matches else 'unknown model'}; {listed}")

@@ -25,7 +25,7 @@ from daso.models.features import CosineClassifier, FeatureEncoder
 from daso.models.network import ENCODER, Encoder, Preprocessing
 
 RECORD_FILE, TENSORS_FILE = "model.json", "model.safetensors"
-DIGITS = 12  # of the digest, in the id of a model
+ID_DIGITS = 12  # of the digest, in the id of a model
 MEMBER = "member"  # first part of the names of tensors `member.<seed>.<name>`; others are `encoder.<name>`
 
 
@@ -50,7 +50,7 @@ class Model(NamedTuple):
 
 def model_id(record: Mapping[str, Any]) -> str:
     """Return the name of a model with the first digits of its digest."""
-    return f"{record['name']}@{record['digest'][:DIGITS]}"
+    return f"{record['name']}@{record['digest'][:ID_DIGITS]}"
 
 
 def with_digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:

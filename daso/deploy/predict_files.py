@@ -65,7 +65,7 @@ def predict_files(
     cannot be read has an `error` in its row. A killed call leaves `<out>.partial`, from which the same call resumes.
     Raises DasoError if there is nothing to predict, and for unusable options.
     """
-    rows, (files, skipped) = Rows(predictor, options), image_files(inputs)
+    rows, (files, skipped) = PredictionRows(predictor, options), image_files(inputs)
     if not files:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
         raise DasoError(f"{', '.join(inputs)}: no images{f' ({reasons})' if reasons else ''}; name files or folders")
@@ -120,7 +120,7 @@ def _digest(path: str) -> str:
         return ""
 
 
-class Rows:
+class PredictionRows:
     """Rows of predictions of image files, with the columns `columns`."""
 
     def __init__(self, predictor: Predictor, options: PredictionOptions) -> None:

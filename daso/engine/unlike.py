@@ -10,7 +10,7 @@ from daso.aliases import FloatArray, IntArray
 from daso.data.features import Features
 from daso.ops.novelty import unlike, unlike_other_groups, unlike_threshold
 
-IMAGES_AT_ONCE = 1024  # images whose features are in memory at once
+FEATURES_AT_ONCE = 1024  # images whose features are in memory at once
 
 
 def measure_unlike(
@@ -26,7 +26,7 @@ def measure_unlike(
     known, of_group = _plain(features, labeled), torch.from_numpy(groups)
     own = unlike_other_groups(known, of_group)
     threshold = unlike_threshold(own, torch.from_numpy(labels), of_group)
-    blocks = (unlabeled[first : first + IMAGES_AT_ONCE] for first in range(0, len(unlabeled), IMAGES_AT_ONCE))
+    blocks = (unlabeled[first : first + FEATURES_AT_ONCE] for first in range(0, len(unlabeled), FEATURES_AT_ONCE))
     distances = torch.cat([torch.empty(0), *(unlike(_plain(features, rows), known) for rows in blocks)])
     above = None if threshold is None else int((distances > threshold).sum())
     record = {"unlike_threshold": threshold, "unlabeled": len(unlabeled), "unlabeled_unlike": above}

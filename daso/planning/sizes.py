@@ -29,23 +29,24 @@ class TensorSizes(NamedTuple):
     """Sizes of a run's tensors in bytes."""
 
     network: int  # weights and statistics of one network
-    trained: int  # weights that are trained, each with its momentum
+    trained: int  # weights that are trained, each with its momentum or, for AdamW, with two running means
     method: int  # saved buffers: queues, banks, tables of pseudo-labels
 
 
 def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
-    """Return the sizes of a run's files: student, EMA model, momentum, memory banks and predictions.
+    """Return the sizes of a run's files: student, EMA model, the optimizer's state, memory banks and predictions.
 
     Names and container formats are left out.
     """
     classes, plan, protocol = config["dataset"]["num_classes"], config["plan"], config["protocol"]
     tensors = tensor_sizes(config, images["unlabeled"])
     weights = 2 * tensors.network + tensors.method
+    kept = tensors.trained * (2 if config["optimizer"].get("algorithm") == "adamw" else 1)
     predicted = images["test"] + (images["unlabeled"] if plan.get("predictions") else 0)
     predictions = 4 * classes * predicted + 8 * images["test"]
     columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately
     numbers = columns * (protocol["steps"] // protocol["evaluation"]["every"])
-    return FileSizes(weights + predictions + NUMBER_BYTES * numbers, EVENT_BYTES * numbers, weights + tensors.trained)
+    return FileSizes(weights + predictions + NUMBER_BYTES * numbers, EVENT_BYTES * numbers, weights + kept)
 
 
 def tensor_sizes(config: Config, unlabeled: int) -> TensorSizes:
@@ -61,8 +62,9 @@ def tensor_sizes(config: Config, unlabeled: int) -> TensorSizes:
     learner = build_learner(config, _env(config, encoder.feature_dim, unlabeled), options)
     with torch.device("meta"):
         network = build_network(config, encoder, learner)
-    trained = [*network.classifier.parameters(), *network.heads.parameters()]
-    trained += [] if "encoder" in plan else encoder.parameters()
+    if "encoder" in plan:
+        encoder.requires_grad_(False)
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
     return TensorSizes(_bytes(network.state_dict().values()), _bytes(trained), _bytes(learner.state_dict().values()))
 
 

@@ -104,8 +104,6 @@ def build_report(
         "upstream_runs": summary.upstream_runs,
         "reference": compared.summary if compared else "",
         "home": home,
-        "project": read_project(),
-        "commits": training_commits(cells),
         "details": cell_details(judged_cells, published_rows),
     }
     _write(out / "metrics.json", numbers)
@@ -156,6 +154,8 @@ def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> di
         "label": verdicts.protocol_label(suite["protocol"]),
         "protocol": suite["protocol"],
         "coverage": verdicts.coverage(cells),
+        "project": read_project(),
+        "commits": training_commits(cells),
         "sections": shown,
         "by_table": {section.name: section for section in shown},
         "published_runs": PUBLISHED_RUNS,

@@ -94,8 +94,7 @@ def build_section(
     tables = [
         accuracy_table(suite, table, judged_cells),
         *control_tables(cells, verdicts, titles, data.division),
-        errors_table(galleries, titles),
-        rounds_table(rounds, titles),
+        *(errors_table(galleries, titles), rounds_table(rounds, titles)),
         *run_tables(data, main, forecast, titles, bool(analyses)),
         reference_table(table["name"], differences, titles),
         open_set_table(cells, titles),

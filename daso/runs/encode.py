@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from daso.augment.views import Augmentation
-from daso.config.build import encoder_of
+from daso.config.build import encoder_of, load_encoder
 from daso.config.network import encoder_weights
 from daso.data.features import FeatureRows, write_features
 from daso.data.store import verify_store
@@ -33,8 +33,7 @@ def encode_dataset(config: Mapping[str, Any], store_folder: Path, out: Path, dev
     weights, encoder = encoder_weights(config["network"]), encoder_of(config["network"])
     if weights is None or encoder.preprocessing is None:
         raise ParamsError(f"network '{config['network']['name']}': missing weights; set weights and sha256")
-    digest = weights.verify()
-    encoder.load_pretrained(weights.path)
+    digest = load_encoder(encoder, weights, dataset={})
     stated: Preprocessing = encoder.preprocessing
     augmentation = Augmentation(size=config["image_size"], interpolation=stated.interpolation, **config["augment"])
     folder = out.parents[1] / "rows" / config["rows"]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from daso.config.params import copy_tree
+from daso.config.registry import NETWORKS
+from daso.config.signature import options
 from daso.data.files import checksummed, format_json, read_json, write_file
 from daso.data.run_files import COMPARED_FILES
 from daso.data.split import save_split
@@ -63,8 +65,10 @@ def shorten_config(config: Mapping[str, Any], precision: str) -> dict[str, Any]:
         protocol["network"]["width"] = min(protocol["network"]["width"], NETWORK_WIDTH)
     if "images_per_group" in protocol:
         protocol["images_per_group"] = SHORT_BATCH  # several groups in a forward pass
+    network = options(NETWORKS[protocol["network"]["name"]])
     for name in ("weights", "sha256"):  # pretrained weights are not on every machine
-        protocol["network"].pop(name, None)
+        if name in network and not network[name].required:
+            protocol["network"].pop(name, None)
     for part in (method["learner"], *method["addons"]):
         part |= {name: min(part[name], limit) for name, limit in LIMITS.items() if name in part}
         part |= {"ramp_up": max(part["ramp_up"], RAMP)} if "ramp_up" in part else {}

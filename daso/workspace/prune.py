@@ -14,6 +14,7 @@ from daso.config.params import Params
 from daso.config.registry import trains_on_features
 from daso.config.resolve import Run, runs, with_upstream
 from daso.data.run_files import RUN_FILES, load_finished_run
+from daso.data.weights import run_named
 from daso.errors import DataError
 from daso.paths import (
     CONTRADICTIONS,
@@ -42,7 +43,9 @@ def unreferenced(*, delete: bool = False) -> list[Path]:
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path(REPORTS).glob("*/index.html")}
     reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
-    stale_paths = sorted({*_data(params, named, datasets), *_run_files({run.id for run in named}), *reports})
+    loaded = {run_named(protocol["network"]) for protocol in params.protocols.values()}
+    kept = {run.id for run in named} | loaded
+    stale_paths = sorted({*_data(params, named, datasets), *_run_files(kept), *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)

@@ -126,7 +126,14 @@ def test_key_depends_on_the_digest_of_the_weights_and_not_on_their_path(params):
         return keys.train(RUN)
 
     assert key("data/weights/a.pth", "f37072fd") == key("elsewhere/b.pth", "f37072fd")
+    assert key("digits/a/b/c/s0", "f37072fd") == key("digits/a/d/e/s1", "f37072fd")
     assert key("data/weights/a.pth", "f37072fe") != key("data/weights/a.pth", "f37072fd")
+
+
+def test_images_of_a_run_that_starts_from_another_one_are_normalised_as_its_dataset_states():
+    """The other run's images were; its file does not say how those of torchvision were."""
+    own = {"mean": [0.3] * 3, "std": [0.4] * 3}
+    assert normalisation(own, PRETRAINED | {"weights": "digits/n20/smoke/supervised/s0"}) == own
 
 
 def drop_normalisation(tree):

@@ -43,7 +43,7 @@ def six(tmp_path_factory):
     return write_six(tmp_path_factory.mktemp("six") / "new")
 
 
-def test_one_file_has_everything_and_states_who_reads_it(exported):
+def test_one_file_has_everything_and_states_its_readers(exported):
     _, folder, lines = exported
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "classify.py", "model.onnx"]
     assert lines[0] == "opset 18, IR version 8, onnxruntime 1.15 or newer"

@@ -143,7 +143,7 @@ def resumes_bit_for_bit(tree, at, folder):
     return whole
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize(
     ("train", "method"),
     [("norm", SUPERVISED_LA), ("last:1", None), ("all", None)],

@@ -17,14 +17,14 @@ KILLED = """
 import os, sys
 from daso.cli import main
 from daso.deploy import predict_files
-compute, calls = predict_files.Rows.predict, []
+compute, calls = predict_files.PredictionRows.predict, []
 def limited(rows, files):
     if len(calls) == int(os.environ["LIMIT"]):
         os._exit(9)
     calls.append(len(files))
     print("computes", len(files))
     return compute(rows, files)
-predict_files.Rows.predict = limited
+predict_files.PredictionRows.predict = limited
 sys.exit(main(sys.argv[1:]))
 """
 RUN = "photos/all/photos/supervised_la/s0"

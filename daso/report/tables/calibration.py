@@ -46,8 +46,8 @@ def calibration_table(cells: Iterable[Cell], titles: Mapping[str, str]) -> Table
         *(Column(name) for name in ("ECE before", "ECE after", "By chance", "Log loss before", "Log loss after")),
     ]
     caption = (
-        "Calibration of the predictions on test images, before and after the temperature: mean ± sample standard "
-        "deviation over seeds."
+        "Calibration of the predictions of single seeds on test images, before and after the temperature: mean ± "
+        "sample standard deviation over seeds."
     )
     return Table("calibration", "Calibration", caption, columns, rows, groups=1, definitions=CALIBRATION_DEFINITIONS)
 

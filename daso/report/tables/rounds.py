@@ -10,7 +10,7 @@ from daso.report.results.rounds import LabelChanges, RoundDifference
 from daso.report.tables.gains import points_range, signed_points
 from daso.report.tables.table import ABSENT, Column, Table
 
-DEFINITIONS = (
+ROUNDS_DEFINITIONS = (
     ("Round", "state of the labels under which the suite was reported, in order; kept in `journal/rounds/`."),
     ("Labels", "labeled photos of the train part, with those that splits hold out."),
     (
@@ -45,7 +45,9 @@ def rounds_table(differences: Sequence[RoundDifference], titles: Mapping[str, st
         *(Column("95 % interval"), Column("Common test images"), Column("Remark", "text")),
     ]
     caption = f"{' '.join(f'{text}.' for text in rounds_sentences(differences))} Each round against the one before."
-    return Table("rounds", "Rounds of labeling", caption.strip(), columns, rows, groups=1, definitions=DEFINITIONS)
+    return Table(
+        "rounds", "Rounds of labeling", caption.strip(), columns, rows, groups=1, definitions=ROUNDS_DEFINITIONS
+    )
 
 
 def rounds_sentences(differences: Sequence[RoundDifference]) -> list[str]:
