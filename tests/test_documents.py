@@ -56,6 +56,10 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
     "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
+    "daso label-studio": (
+        "tests/commands/test_label_studio.py::test_tasks_have_escaped_urls_pre_annotations_and_the_path"
+    ),
+    "daso label": "tests/commands/test_label.py::test_filled_in_list_comes_back_by_the_path_of_each_photo",
     "daso export": "tests/workflow/test_predict.py::test_class_added_later_moves_no_name_of_earlier_models",
     "python classify.py": (
         "tests/deploy/test_export.py::test_isolated_program_predicts_six_difficult_files_as_predict_does"
