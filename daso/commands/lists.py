@@ -9,12 +9,12 @@ import click
 
 from daso.commands.options import PATH, command, files_of, run_ids
 
-NAME = click.argument(
+suite_or_run = click.argument(
     "name",
     help="A suite, whose recommended model is used, or a run id.",
     shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)],
 )
-OUT = click.option("--out", type=PATH, help="CSV file; default: drafts/NAME/<command>.csv.")
+OUT = click.option("--out", type=PATH, help="CSV file; default: drafts/suite_or_run/<command>.csv.")
 
 
 def count_option(default: int | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -26,7 +26,7 @@ def count_option(default: int | None) -> Callable[[Callable[..., None]], Callabl
 
 
 @command("daso pseudo-labels photos")
-@NAME
+@suite_or_run
 @OUT
 def pseudo_labels(name: str, out: Path | None) -> None:
     """List the predicted class of each unlabeled image.
@@ -41,7 +41,7 @@ def pseudo_labels(name: str, out: Path | None) -> None:
 
 
 @command("daso suspects photos --count 40")
-@NAME
+@suite_or_run
 @OUT
 @count_option(None)
 def suspects(name: str, out: Path | None, count: int | None) -> None:
@@ -56,7 +56,7 @@ def suspects(name: str, out: Path | None, count: int | None) -> None:
 
 
 @command("daso next photos --count 50", name="next")
-@NAME
+@suite_or_run
 @OUT
 @count_option(50)
 def next_(name: str, out: Path | None, count: int) -> None:
@@ -71,11 +71,11 @@ def next_(name: str, out: Path | None, count: int) -> None:
 
 
 @command("daso outliers photos --count 100")
-@NAME
+@suite_or_run
 @OUT
 @count_option(None)
 def outliers(name: str, out: Path | None, count: int | None) -> None:
-    """List unlabeled images by how unlike the labeled images they are.
+    """List unlabeled images that are unlike the labeled ones.
 
     The most unlike images come first; `is_unlike` marks those farther from the labeled images than 95 % of these are
     from each other.

@@ -18,13 +18,25 @@ RARITY = 0.5  # exponent of the number of labels of a class
 
 
 def next_rows(inputs: ListInputs, count: int) -> list[list[str]]:
-    """Return a row for each of `count` unlabeled images, or of fewer if there are no more, the first choice first.
+    """Return a row for each image of `choose_next`, with an empty label."""
+    rows, probabilities = inputs.unlabeled.rows, inputs.probabilities
+    return [
+        [
+            *(inputs.files[rows[i]], inputs.classes[probabilities[i].argmax()]),
+            *(format_probability(probabilities[i].max()), ""),
+        ]
+        for i in choose_next(inputs, count)
+    ]
+
+
+def choose_next(inputs: ListInputs, count: int) -> IntArray:
+    """Return the positions of `count` unlabeled images, or of fewer if no more are possible, the first choice first.
 
     Images that are unlike the labeled ones are left out, and so are near copies of labeled images and of each other.
     """
-    images, probabilities, above = inputs.unlabeled, inputs.probabilities, inputs.unlike_above
+    images, above = inputs.unlabeled, inputs.unlike_above
     counts = np.bincount(inputs.labeled.labels, minlength=len(inputs.classes))
-    values = label_values(probabilities, counts)
+    values = label_values(inputs.probabilities, counts)
     possible = ~np.isin(images.groups, inputs.labeled.groups)
     if above is not None:
         possible &= images.unlike <= above
@@ -32,13 +44,8 @@ def next_rows(inputs: ListInputs, count: int) -> list[list[str]]:
     candidates = candidates[np.argsort(-values[candidates], kind="stable")][: CANDIDATES * count]
     features, distances = _features(inputs, images.rows[candidates])
     chosen = choose_spread(values[candidates], images.groups[candidates], features, distances, count)
-    return [
-        [
-            *(inputs.files[images.rows[i]], inputs.classes[probabilities[i].argmax()]),
-            *(format_probability(probabilities[i].max()), ""),
-        ]
-        for i in candidates[chosen]
-    ]
+    positions: IntArray = candidates[chosen]
+    return positions
 
 
 def label_values(probabilities: FloatArray, counts: IntArray) -> FloatArray:

@@ -1,0 +1,78 @@
+"""Lists of images from the runs of a suite of photographs to files."""
+
+import csv
+import shutil
+
+import pytest
+
+from tests.workflow.photos import init_suite, write_colored
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytest.importorskip("timm")
+METHODS = ("supervised_la", "self_training_la")
+STALE = "stale: images, params/ or code have changed since it was trained"
+WRONG = {"photos/train/a/5001.png": 1, "photos/train/b/5002.png": 2}  # photo -> class that it shows
+
+
+def write_list(project, name, *arguments):
+    """Call the command of a list; return its rows."""
+    output = project.call("python", "-m", "daso", name, "photos", *arguments)
+    path = project.path / f"drafts/photos/{name}.csv"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert output.splitlines()[-1] == f"drafts/photos/{name}.csv: {len(rows)} images"
+    return rows
+
+
+@pytest.fixture(scope="module")
+def photos(built, tmp_path_factory):
+    """Train the suite of the base folder with two wrong labels."""
+    project = built.copy(tmp_path_factory.mktemp("lists") / "project")
+    for path, k in WRONG.items():
+        write_colored((project.path / path).parent, k, 1, int(path[-8:-4]))
+    init_suite(project, METHODS)
+    project.snakemake("--config", "suite=photos")
+    return project
+
+
+def test_each_unlabeled_photo_has_a_pseudo_label(photos):
+    """Photos 10000 to 10019 show class a, 11000 to 11019 class b and 12000 to 12019 class c."""
+    rows = write_list(photos, "pseudo-labels")
+    files = sorted(
+        path.relative_to(photos.path / "photos").as_posix() for path in photos.path.glob("photos/unl*/*.png")
+    )
+    assert [row["path"] for row in rows] == files
+    assert sum(row["predicted"] == "abc"[int(row["path"][-8])] for row in rows) >= 55
+    assert {row["agreement"] for row in rows} <= {"0.50", "1.00"}
+
+
+def test_wrong_labels_are_the_first_suspects(photos):
+    rows = write_list(photos, "suspects", "--count", "2")
+    assert {f"photos/{row['path']}": "abc".index(row["predicted"]) for row in rows} == WRONG
+    assert all(float(row["probability"]) > float(row["probability_of_label"]) for row in rows)
+
+
+def test_filled_in_labels_of_next_are_kept(photos):
+    rows = write_list(photos, "next", "--count", "5")
+    assert len({row["path"] for row in rows}) == 5
+    path = photos.path / "drafts/photos/next.csv"
+    path.write_text(path.read_text().replace(",\n", ",a\n"))
+    line = photos.call("python", "-m", "daso", "next", "photos", fails=True).splitlines()[-1]
+    lost = "exists, and its labels would be lost; move it, or name another file with --out"
+    assert line == f"drafts/photos/next.csv: {lost}"
+
+
+def test_outliers_are_sorted_by_distance(photos):
+    distances = [float(row["unlike"]) for row in write_list(photos, "outliers")]
+    assert len(distances) == 60
+    assert distances == sorted(distances, reverse=True)
+
+
+def test_stale_and_missing_runs_are_refused(photos):
+    project = photos.copy(photos.path.parent / "stale")
+    project.edit("protocols/photos.yaml", lambda tree: tree.update(steps=61))
+    line = project.call("python", "-m", "daso", "suspects", "photos", fails=True).splitlines()[-1]
+    assert line.endswith(f"/s0: {STALE}; run `snakemake --config suite=photos`")
+    shutil.rmtree(project.path / "reports/photos")
+    line = project.call("python", "-m", "daso", "outliers", "photos", fails=True).splitlines()[-1]
+    assert "missing recommended model; run `snakemake --config suite=photos`" in line
