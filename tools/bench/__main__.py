@@ -150,6 +150,20 @@ def features(steps: int, repeats: int) -> None:
     click.echo("\n".join(markdown(measure_features(repeats, steps), command)))
 
 
+@command("OMP_NUM_THREADS=1 python -m tools.bench pixels --train all")
+@click.option("--train", type=WORDS, default="all,last:2,norm", show_default=True, help="Parts of the network.")
+@device
+def pixels(train: list[str], device: str) -> None:
+    """Measure one step of a pretrained network on images of 224 pixels.
+
+    Images are random; the method is FixMatch + LA.
+    """
+    from tools.bench.pixels import markdown, measure
+
+    command = f"OMP_NUM_THREADS=1 python -m tools.bench pixels --train {','.join(train)} --device {device}"
+    click.echo("\n".join(markdown(measure(train, device), command)))
+
+
 @command("python -m tools.bench images --share 0.05 --size 128")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the images."
@@ -187,7 +201,12 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
     click.echo("\n".join(markdown(measure(images, repeats), len(images.labeled), command)))
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos, encode, features, labeling]})
+PANELS: dict[str, list[click.Command]] = {
+    "Benchmarks": [speed, parity, report, images, photos, encode, features, pixels, labeling]
+}
+
+
+@click.group(cls=Commands, panels=PANELS)
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 
