@@ -9,12 +9,12 @@ import click
 
 from daso.commands.options import PATH, command, files_of, run_ids
 
-NAME = click.argument(
+name_argument = click.argument(
     "name",
     help="A suite, whose recommended model is used, or a run id.",
     shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)],
 )
-OUT = click.option("--out", type=PATH, help="CSV file; default: drafts/NAME/<command>.csv.")
+out_option = click.option("--out", type=PATH, help="CSV file; default: drafts/NAME/<command>.csv.")
 
 
 def count_option(default: int | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -26,8 +26,8 @@ def count_option(default: int | None) -> Callable[[Callable[..., None]], Callabl
 
 
 @command("daso pseudo-labels photos")
-@NAME
-@OUT
+@name_argument
+@out_option
 def pseudo_labels(name: str, out: Path | None) -> None:
     """List the predicted class of each unlabeled image.
 
@@ -41,8 +41,8 @@ def pseudo_labels(name: str, out: Path | None) -> None:
 
 
 @command("daso suspects photos --count 40")
-@NAME
-@OUT
+@name_argument
+@out_option
 @count_option(None)
 def suspects(name: str, out: Path | None, count: int | None) -> None:
     """List labels that are perhaps wrong.
@@ -56,8 +56,8 @@ def suspects(name: str, out: Path | None, count: int | None) -> None:
 
 
 @command("daso next photos --count 50", name="next")
-@NAME
-@OUT
+@name_argument
+@out_option
 @count_option(50)
 def next_(name: str, out: Path | None, count: int) -> None:
     """List the images to label next.
@@ -71,8 +71,8 @@ def next_(name: str, out: Path | None, count: int) -> None:
 
 
 @command("daso outliers photos --count 100")
-@NAME
-@OUT
+@name_argument
+@out_option
 @count_option(None)
 def outliers(name: str, out: Path | None, count: int | None) -> None:
     """List unlabeled images by how unlike the labeled images they are.

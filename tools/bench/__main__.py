@@ -176,7 +176,7 @@ def images(share: float, size: int, scratch: Path) -> None:
 )
 @REPEATS_OPTION
 def labeling(run: str, truth: Path, repeats: int) -> None:
-    """Measure the lists `suspects` and `next` where all classes are known.
+    """Measure lists of photographs whose classes are known.
 
     The features of the dataset must exist: `snakemake --config suite=photos features`.
     """
