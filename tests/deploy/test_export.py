@@ -45,8 +45,8 @@ def six(tmp_path_factory):
 
 def test_one_file_has_everything_and_states_its_readers(exported):
     _, folder, lines = exported
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "classify.py", "model.onnx"]
-    assert lines[0] == "opset 18, IR version 8, onnxruntime 1.15 or newer"
+    assert sorted(path.name for path in folder.iterdir()) == ["README-onnx.md", "classify.py", "model.onnx"]
+    assert lines[0] == "opset 18, IR version 8, onnxruntime 1.17 or newer"
     assert lines[1].startswith("checked on 0 photos and 6 generated files (the photos of its dataset are missing): ")
     proto = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(proto, full_check=True)
@@ -67,7 +67,7 @@ def test_metadata_state_classes_reading_and_calibration(exported):
         name: value for name, value in model.record.items() if name not in ("reading", "versions")
     }
     assert metadata["classes"] == CLASSES
-    assert metadata["format"] == {"opset": 18, "ir_version": 8, "onnxruntime": "1.15"}
+    assert metadata["format"] == {"opset": 18, "ir_version": 8, "onnxruntime": "1.17"}
     assert metadata["license_of_weights"] == "apache-2.0"
     assert metadata["network"]["sha256"] == "0" * 64
     assert {"daso", "torch", "onnx", "pillow"} <= metadata["versions"].keys()

@@ -171,9 +171,7 @@ def images(share: float, size: int, scratch: Path) -> None:
 
 @command("python -m tools.bench labeling photos/all/photos/supervised_la/s0 --truth truth.csv")
 @click.argument("run", metavar="RUN", help="Run whose dataset was made by tools.photo_folder; it need not be trained.")
-@click.option(
-    "--truth", type=EXISTING_FILE, required=True, help="Classes of all photos, by tools.photo_folder --truth."
-)
+@click.option("--truth", type=PATH, required=True, help="Classes of all photos, by tools.photo_folder --truth.")
 @REPEATS_OPTION
 def labeling(run: str, truth: Path, repeats: int) -> None:
     """Measure lists of photographs whose classes are known.
