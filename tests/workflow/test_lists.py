@@ -56,6 +56,12 @@ def test_outliers_are_sorted_by_distance(photos):
     assert distances == sorted(distances, reverse=True)
 
 
+def test_images_that_are_no_files_have_no_lists(photos):
+    run = "digits/n20-m80-l20-u10r/tiny/fixmatch_daso/s0"
+    line = photos.call("python", "-m", "daso", "pseudo-labels", run, fails=True).splitlines()[-1]
+    assert line == "digits: its images were not read from files; lists need images in folders"
+
+
 def test_stale_and_missing_runs_are_refused(photos):
     project = photos.copy(photos.path.parent / "stale")
     project.edit("protocols/photos.yaml", lambda tree: tree.update(steps=61))
