@@ -41,10 +41,11 @@ def choose_next(inputs: ListInputs, count: int) -> IntArray:
     possible = ~np.isin(images.groups, inputs.labeled.groups)
     if above is not None:
         possible &= images.unlike <= above
-    candidates = np.flatnonzero(possible)
-    candidates = candidates[np.argsort(-values[candidates], kind="stable")][: CANDIDATES * count]
-    features, distances = _features(inputs, images.rows[candidates])
-    positions: IntArray = candidates[farthest_first(images.groups[candidates], features, distances, count)]
+    order = np.flatnonzero(possible)
+    order = order[np.argsort(-values[order], kind="stable")]
+    _, best_of_groups = np.unique(images.groups[order], return_index=True)
+    candidates = order[np.sort(best_of_groups)][: CANDIDATES * count]
+    positions: IntArray = candidates[farthest_first(*_features(inputs, images.rows[candidates]), count)]
     return positions
 
 
@@ -60,19 +61,18 @@ def label_values(probabilities: FloatArray, counts: IntArray) -> FloatArray:
     return result
 
 
-def farthest_first(groups: IntArray, features: Tensor, distances: Tensor, count: int) -> IntArray:
-    """Choose `count` images of different groups (n,) one by one, each the farthest from all labeled and chosen ones.
+def farthest_first(features: Tensor, distances: Tensor, count: int) -> IntArray:
+    """Choose `count` images one by one, each the farthest from all labeled and chosen ones (Gonzalez 1985).
 
     The distance to the nearest labeled image is `distances` (n,), that to a chosen one 1 - cosine of features (n, D);
-    of equally far images the first one counts (Gonzalez 1985). Returns their positions in the order of the choice.
+    of equally far images the first one counts. Returns their positions in the order of the choice.
     """
-    chosen, of_group = list[int](), torch.from_numpy(groups)
-    possible = torch.ones(len(groups), dtype=torch.bool)
-    while len(chosen) < count and possible.any():
-        i = int(distances.masked_fill(~possible, -1).argmax())
-        chosen.append(i)
-        possible &= of_group != of_group[i]
-        distances = torch.minimum(distances, 1 - cosine(features, features[i : i + 1])[:, 0])
+    chosen = list[int]()
+    while len(chosen) < min(count, len(distances)):
+        chosen.append(int(distances.argmax()))
+        last = features[chosen[-1:]]
+        distances = torch.minimum(distances, 1 - cosine(features, last)[:, 0])
+        distances[chosen] = -1  # never chosen again
     return np.array(chosen, dtype=np.int64)
 
 

@@ -99,8 +99,9 @@ def test_each_choice_is_the_farthest_from_the_earlier_ones():
     angles = torch.deg2rad(torch.tensor([0.0, 10, 90]))
     features = torch.stack([angles.cos(), angles.sin()], 1)
     distances = torch.tensor([0.5, 0.4, 0.2])
-    assert farthest_first(np.arange(3), features, distances, 3).tolist() == [0, 2, 1]
-    assert farthest_first(np.array([4, 7, 4]), features, distances, 3).tolist() == [0, 1]
+    assert farthest_first(features, distances, 2).tolist() == [0, 2]
+    assert farthest_first(features, distances, 5).tolist() == [0, 2, 1]
+    assert distances.tolist() == pytest.approx([0.5, 0.4, 0.2])
 
 
 def test_next_images_are_neither_unlike_nor_near_copies_of_labeled_ones():
@@ -114,6 +115,13 @@ def test_next_images_are_neither_unlike_nor_near_copies_of_labeled_ones():
         ["unlabeled/6.jpg", "owl", "0.5000", ""],
     ]
     assert [row[0] for row in next_rows(inputs(), 9)] == ["unlabeled/4.jpg", "unlabeled/6.jpg", "unlabeled/5.jpg"]
+
+
+def test_next_images_have_one_of_each_group_of_near_copies():
+    """Rows 4 and 6 are near copies; row 4 has the larger value. With row 5, there are two images."""
+    given = inputs()
+    copies = given._replace(unlabeled=given.unlabeled._replace(groups=np.array([4, 5, 4, 1, 8])))
+    assert {row[0] for row in next_rows(copies, 9)} == {"unlabeled/6.jpg", "unlabeled/5.jpg"}
 
 
 def test_next_images_are_among_those_of_the_largest_values(monkeypatch):
