@@ -48,6 +48,12 @@ class ListInputs(NamedTuple):
         return unlike_threshold(*map(torch.from_numpy, (labeled.unlike, labeled.labels, labeled.groups)))
 
     @property
+    def known_labels(self) -> set[tuple[str, str]]:
+        """Return path and label of each labeled image."""
+        pairs = zip(self.labeled.rows, self.labeled.labels, strict=True)
+        return {(self.files[row], self.classes[label]) for row, label in pairs}
+
+    @property
     def probabilities(self) -> FloatArray:
         """Return the calibrated probabilities (M, K) of the unlabeled images."""
         return calibrated(self.unlabeled.logits, self.temperature)

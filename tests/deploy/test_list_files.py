@@ -38,16 +38,16 @@ def test_no_cell_is_a_formula_and_paths_and_names_come_back(tmp_path):
 
 
 @pytest.mark.parametrize("saved", ["path,label\na.jpg,owl\n", "path;label\na.jpg;owl\n", "path,label\nb.jpg,fox\n"])
-def test_list_whose_labels_were_filled_in_is_not_overwritten(tmp_path, saved):
+def test_list_with_labels_that_were_filled_in_is_not_overwritten(tmp_path, saved):
     path, columns = tmp_path / "next.csv", ("path", "label")
     path.write_text(saved)
-    with pytest.raises(DasoError, match="next.csv: exists, and its labels would be lost; move it, or name another"):
-        write_list(path, columns, [["a.jpg", ""], ["b.jpg", "owl"]])
+    with pytest.raises(DasoError, match=r"next\.csv: exists, and its labels would be lost; read them by"):
+        write_list(path, columns, [["a.jpg", ""]], {("b.jpg", "owl")})
     assert path.read_text() == saved
 
 
-def test_list_without_labels_of_others_is_replaced(tmp_path):
-    path, columns = tmp_path / "x.csv", ("path", "label")
-    for rows in ([["a.jpg", ""], ["b.jpg", "owl"]], [["c.jpg", ""], ["b.jpg", "owl"]], [["b.jpg", "owl"]]):
-        write_list(path, columns, rows)
-    assert path.read_bytes() == b"\xef\xbb\xbfpath,label\nb.jpg,owl\n"
+def test_list_whose_labels_are_known_is_replaced(tmp_path):
+    path, columns, known = tmp_path / "x.csv", ("path", "label"), {("=b.jpg", "@owl")}
+    for rows in ([["a.jpg", ""], ["=b.jpg", "@owl"]], [["c.jpg", ""]]):
+        write_list(path, columns, rows, known)
+    assert path.read_bytes() == b"\xef\xbb\xbfpath,label\nc.jpg,\n"

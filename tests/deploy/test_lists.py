@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from daso.deploy.choose_next import choose_spread, label_values, next_rows
+from daso.deploy import choose_next
+from daso.deploy.choose_next import farthest_first, label_values, next_rows
 from daso.deploy.list_inputs import ListInputs
 from daso.deploy.lists import outlier_rows, pseudo_label_rows, suspect_rows
 from daso.deploy.seed_images import LabeledImages, SeedImages, UnlabeledImages, labeled_images, unlabeled_images
@@ -90,30 +91,45 @@ def test_value_of_a_label_is_one_minus_the_margin_times_the_weight_of_rare_class
     assert values.tolist() == pytest.approx([0.5 * 0.625**0.5, 0.8 * 2.5**0.5])
 
 
-def test_each_choice_has_the_largest_product_of_value_and_distance():
-    """Directions of 0, 10 and 90 degrees; the distances to labeled images are .5, .5 and .2.
+def test_each_choice_is_the_farthest_from_the_earlier_ones():
+    """Directions of 0, 10 and 90 degrees; the distances to labeled images are .5, .4 and .2.
 
-    The products are .5, .45 and .2. After the first choice the second image has the distance 1 - cos 10 = .015 and
-    the third one keeps .2, so it is next.
+    After the first choice the second image has the distance 1 - cos 10 = .015, and the third one, .2, is farther.
     """
     angles = torch.deg2rad(torch.tensor([0.0, 10, 90]))
     features = torch.stack([angles.cos(), angles.sin()], 1)
-    values, distances = np.array([1, 0.9, 1]), torch.tensor([0.5, 0.5, 0.2])
-    assert choose_spread(values, np.arange(3), features, distances, 3).tolist() == [0, 2, 1]
-    assert choose_spread(values, np.array([4, 7, 4]), features, distances, 3).tolist() == [0, 1]
+    distances = torch.tensor([0.5, 0.4, 0.2])
+    assert farthest_first(features, distances, 2).tolist() == [0, 2]
+    assert farthest_first(features, distances, 5).tolist() == [0, 2, 1]
+    assert distances.tolist() == pytest.approx([0.5, 0.4, 0.2])
 
 
 def test_next_images_are_neither_unlike_nor_near_copies_of_labeled_ones():
-    """Row 7 shares the group 1 of a labeled image, row 8 is unlike them; classes have equally many labels.
+    """Row 7 shares the group 1 of a labeled image, row 8 is unlike them.
 
-    Row 4 has the margin 0 and the distance 1 - cos 35 = .181, rows 5 and 6 have the margin 1/2. After row 4, row 6 is
-    4 degrees from it, row 5 only 2.
+    Rows 4, 5 and 6 have the directions 40, 42 and 44; the nearest labeled ones are 5 and 90. So row 6, 39 degrees away,
+    is the farthest, then row 4, 4 degrees from it.
     """
     assert next_rows(inputs(), 2) == [
-        ["unlabeled/6.jpg", "owl", "0.5000", ""],
         ["unlabeled/4.jpg", "fox", "0.7500", ""],
+        ["unlabeled/6.jpg", "owl", "0.5000", ""],
     ]
-    assert [row[0] for row in next_rows(inputs(), 9)] == ["unlabeled/6.jpg", "unlabeled/4.jpg", "unlabeled/5.jpg"]
+    assert [row[0] for row in next_rows(inputs(), 9)] == ["unlabeled/4.jpg", "unlabeled/6.jpg", "unlabeled/5.jpg"]
+
+
+def test_next_images_have_one_of_each_group_of_near_copies():
+    """Rows 4 and 6 are near copies; row 4 has the larger value. With row 5, there are two images."""
+    given = inputs()
+    copies = given._replace(unlabeled=given.unlabeled._replace(groups=np.array([4, 5, 4, 1, 8])))
+    assert {row[0] for row in next_rows(copies, 9)} == {"unlabeled/6.jpg", "unlabeled/5.jpg"}
+
+
+def test_next_images_are_among_those_of_the_largest_values(monkeypatch):
+    """Row 4 has the margin 0, rows 5 and 6 have 1/2; the classes have equally many labels."""
+    monkeypatch.setattr(choose_next, "CANDIDATES", 1)
+    assert [row[0] for row in next_rows(inputs(), 1)] == ["unlabeled/6.jpg"]
+    without = inputs(features=None)
+    assert [row[0] for row in next_rows(without, 2)] == ["unlabeled/6.jpg", "unlabeled/5.jpg"]
 
 
 def test_images_of_several_seeds_have_means_over_the_seeds_that_have_them():

@@ -5,13 +5,9 @@ import shutil
 
 import pytest
 
-from tests.workflow.photos import init_suite, write_colored
-
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
-METHODS = ("supervised_la", "self_training_la")
 STALE = "stale: images, params/ or code have changed since it was trained"
-WRONG = {"photos/train/a/5001.png": 1, "photos/train/b/5002.png": 2}  # photo -> class that it shows
 
 
 def write_list(project, name, *arguments):
@@ -22,17 +18,6 @@ def write_list(project, name, *arguments):
         rows = list(csv.DictReader(file))
     assert output.splitlines()[-1] == f"drafts/photos/{name}.csv: {len(rows)} images"
     return rows
-
-
-@pytest.fixture(scope="module")
-def photos(built, tmp_path_factory):
-    """Train the suite of the base folder with two wrong labels."""
-    project = built.copy(tmp_path_factory.mktemp("lists") / "project")
-    for path, k in WRONG.items():
-        write_colored((project.path / path).parent, k, 1, int(path[-8:-4]))
-    init_suite(project, METHODS)
-    project.snakemake("--config", "suite=photos")
-    return project
 
 
 def test_each_unlabeled_photo_has_a_pseudo_label(photos):
@@ -46,10 +31,13 @@ def test_each_unlabeled_photo_has_a_pseudo_label(photos):
     assert {row["agreement"] for row in rows} <= {"0.50", "1.00"}
 
 
-def test_wrong_labels_are_the_first_suspects(photos):
-    rows = write_list(photos, "suspects", "--count", "2")
-    assert {f"photos/{row['path']}": "abc".index(row["predicted"]) for row in rows} == WRONG
-    assert all(float(row["probability"]) > float(row["probability_of_label"]) for row in rows)
+def test_suspect_labels_contradict_predictions(photos):
+    """The label is the folder of a photo; the first suspect has the largest ratio of both probabilities."""
+    rows = write_list(photos, "suspects")
+    ratios = [float(row["probability"]) / float(row["probability_of_label"]) for row in rows]
+    assert all(row["label"] == row["path"].split("/")[1] != row["predicted"] for row in rows)
+    assert ratios == sorted(ratios, reverse=True)
+    assert write_list(photos, "suspects", "--count", "1") == rows[:1]
 
 
 def test_filled_in_labels_of_next_are_kept(photos):
@@ -58,14 +46,20 @@ def test_filled_in_labels_of_next_are_kept(photos):
     path = photos.path / "drafts/photos/next.csv"
     path.write_text(path.read_text().replace(",\n", ",a\n"))
     line = photos.call("python", "-m", "daso", "next", "photos", fails=True).splitlines()[-1]
-    lost = "exists, and its labels would be lost; move it, or name another file with --out"
-    assert line == f"drafts/photos/next.csv: {lost}"
+    fix = "read them by `daso label`, move the file, or name another one with --out"
+    assert line == f"drafts/photos/next.csv: exists, and its labels would be lost; {fix}"
 
 
 def test_outliers_are_sorted_by_distance(photos):
     distances = [float(row["unlike"]) for row in write_list(photos, "outliers")]
     assert len(distances) == 60
     assert distances == sorted(distances, reverse=True)
+
+
+def test_images_that_are_no_files_have_no_lists(photos):
+    run = "digits/n20-m80-l20-u10r/tiny/fixmatch_daso/s0"
+    line = photos.call("python", "-m", "daso", "pseudo-labels", run, fails=True).splitlines()[-1]
+    assert line == "digits: its images were not read from files; lists need images in folders"
 
 
 def test_stale_and_missing_runs_are_refused(photos):

@@ -154,7 +154,7 @@ def features(steps: int, repeats: int) -> None:
 @click.option("--train", type=WORDS, default="all,last:2,norm", show_default=True, help="Parts of the network.")
 @device
 def pixels(train: list[str], device: str) -> None:
-    """Measure one step of a pretrained network on images of 224 pixels.
+    """Measure a step of a pretrained network on images of 224 pixels.
 
     Images are random; the method is FixMatch + LA.
     """
@@ -188,7 +188,7 @@ def images(share: float, size: int, scratch: Path) -> None:
 @click.option("--truth", type=PATH, required=True, help="Classes of all photos, by tools.photo_folder --truth.")
 @REPEATS_OPTION
 def labeling(run: str, truth: Path, repeats: int) -> None:
-    """Measure the lists `suspects` and `next` with known classes.
+    """Measure lists of photographs whose classes are known.
 
     The features of the dataset must exist: `snakemake --config suite=photos features`.
     """
