@@ -154,7 +154,7 @@ def features(steps: int, repeats: int) -> None:
 @click.option("--train", type=WORDS, default="all,last:2,norm", show_default=True, help="Parts of the network.")
 @device
 def pixels(train: list[str], device: str) -> None:
-    """Measure a step of a pretrained network on images of 224 pixels.
+    """Measure a step of a pretrained network on 224 x 224 pixels.
 
     Images are random; the method is FixMatch + LA.
     """
