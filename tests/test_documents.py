@@ -55,10 +55,12 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
     "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
-    "daso label-studio": (
-        "tests/commands/test_label_studio.py::test_tasks_have_escaped_urls_pre_annotations_and_the_path"
-    ),
+    "daso suspects": "tests/workflow/test_lists.py::test_suspect_labels_contradict_predictions",
+    "daso label-studio": "tests/commands/test_label_studio.py::test_export_of_the_tasks_comes_back",
     "daso label": "tests/commands/test_label.py::test_filled_in_list_comes_back_by_the_path_of_each_photo",
+    "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
+    "daso outliers": "tests/workflow/test_lists.py::test_outliers_are_sorted_by_distance",
+    "daso pseudo-labels": "tests/workflow/test_lists.py::test_each_unlabeled_photo_has_a_pseudo_label",
     "daso export": "tests/workflow/test_predict.py::test_class_added_later_moves_no_name_of_earlier_models",
     "python classify.py": (
         "tests/deploy/test_export.py::test_isolated_program_predicts_six_difficult_files_as_predict_does"

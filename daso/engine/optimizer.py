@@ -34,7 +34,7 @@ def layer_factors(groups: Mapping[str, int], decay: float) -> dict[str, float]:
     return {f"{ENCODER}{name}": decay ** (number - group) for name, group in groups.items()}
 
 
-class Optimizer:
+class FusedOptimizer:
     """Groups of weights that share a learning rate and a weight decay, and their state by kind and name.
 
     `factors` multiply the learning rate of the weights whose names begin with their key; the longest such key counts,
@@ -86,7 +86,7 @@ class Optimizer:
         return {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
 
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """SGD with momentum as `torch.optim.SGD`, bit for bit."""
 
     def __init__(self, *args: Any, momentum: float, nesterov: bool, **options: Any) -> None:
@@ -101,7 +101,7 @@ class SGD(Optimizer):
         sgd(*self._weights_and_gradients(names), momenta, **options)
 
 
-class AdamW(Optimizer):
+class AdamW(FusedOptimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019) as `torch.optim.AdamW`, bit for bit."""
 
     def __init__(self, *args: Any, betas: Sequence[float], eps: float, **options: Any) -> None:
@@ -118,7 +118,7 @@ class AdamW(Optimizer):
         adamw(*self._weights_and_gradients(names), means, squares, [], steps, **options)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW}
+OPTIMIZERS: dict[str, type[FusedOptimizer]] = {"sgd": SGD, "adamw": AdamW}
 UPDATE = ("momentum", "nesterov", "betas", "eps", "weight_decay", "decay_biases")
 
 
@@ -129,7 +129,7 @@ def rate_table(steps: int, options: Mapping[str, Any]) -> Tensor:
 
 def make_optimizer(
     weights: Mapping[str, nn.Parameter], rate: Tensor, options: Mapping[str, Any], groups: Mapping[str, int]
-) -> Optimizer:
+) -> FusedOptimizer:
     """Return a configuration's optimizer of these weights; `groups` are the encoder's groups of layers by weight."""
     factors = head_factors(options["classifier_rate"]) if "classifier_rate" in options else {}
     factors |= layer_factors(groups, options["layer_decay"]) if "layer_decay" in options else {}

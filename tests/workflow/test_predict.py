@@ -8,11 +8,10 @@ import re
 import pytest
 from PIL import Image
 
-from tests.workflow.photos import init_suite, write_colored
+from tests.workflow.photos import write_colored
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
-METHODS = ("supervised_la", "self_training_la")
 KILLED = """
 import os, sys
 from daso.cli import main
@@ -36,14 +35,6 @@ def predict(project, *arguments, **options):
 
 def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
-
-
-@pytest.fixture(scope="module")
-def photos(built, tmp_path_factory):
-    """Train the suite of the base folder."""
-    project = init_suite(built.copy(tmp_path_factory.mktemp("predict") / "project"), METHODS)
-    project.snakemake("--config", "suite=photos")
-    return project
 
 
 def test_accuracy_of_predictions_is_that_of_the_report(photos):
