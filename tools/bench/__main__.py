@@ -152,16 +152,18 @@ def features(steps: int, repeats: int) -> None:
 
 @command("OMP_NUM_THREADS=1 python -m tools.bench pixels --train all")
 @click.option("--train", type=WORDS, default="all,last:2,norm", show_default=True, help="Parts of the network.")
+@click.option("--batch", type=int, default=8, show_default=True, help="Labeled images; 4 views are added for each.")
 @device
-def pixels(train: list[str], device: str) -> None:
-    """Measure a step of a pretrained network on 224 x 224 pixels.
+def pixels(train: list[str], batch: int, device: str) -> None:
+    """Measure one step of a pretrained network on photographs.
 
     Images are random; the method is FixMatch + LA.
     """
     from tools.bench.pixels import markdown, measure
 
-    command = f"OMP_NUM_THREADS=1 python -m tools.bench pixels --train {','.join(train)} --device {device}"
-    click.echo("\n".join(markdown(measure(train, device), command)))
+    given = f"--train {','.join(train)} --batch {batch} --device {device}"
+    lines = markdown(measure(train, batch, device), f"OMP_NUM_THREADS=1 python -m tools.bench pixels {given}")
+    click.echo("\n".join(lines))
 
 
 @command("python -m tools.bench images --share 0.05 --size 128")

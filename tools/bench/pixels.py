@@ -16,10 +16,10 @@ SIDE = 224  # of the stored images
 CROP = {"size": SIDE, "scale": [0.3, 1.0], "ratio": [3 / 4, 4 / 3]}
 
 
-def measure(trained: Sequence[str], device_name: str) -> dict[str, Any]:
+def measure(trained: Sequence[str], batch: int, device_name: str) -> dict[str, Any]:
     """Take two steps with each of the parts `trained`; return the seconds of the second, wall and processor."""
     device = choose_device(device_name)
-    config = with_changes(resolve(load_params(), RUN), {"dataset.image_size": SIDE})
+    config = with_changes(resolve(load_params(), RUN), {"dataset.image_size": SIDE, "protocol.batch_size": batch})
     augment = {name: value for name, value in config["dataset"]["augment"].items() if name not in ("pad", "resize")}
     config = with_changes(config, {"dataset.augment": {**augment, "crop": CROP, "test": "resize"}})
     data = random_data(config, device, unlabeled=100, test=1)
@@ -32,7 +32,6 @@ def measure(trained: Sequence[str], device_name: str) -> dict[str, Any]:
         run.advance(2)
         synchronize(device)
         seconds[part] = time.perf_counter() - start[0], time.process_time() - start[1]
-    batch = config["protocol"]["batch_size"]
     images = {"labeled": batch, "unlabeled": batch * config["method"]["unlabeled_ratio"]}
     return {"seconds": seconds, "images": images, "peak_mib": peak_memory(device), **describe_environment(device)}
 
@@ -40,7 +39,7 @@ def measure(trained: Sequence[str], device_name: str) -> dict[str, Any]:
 def markdown(result: dict[str, Any], command: str) -> Iterator[str]:
     """Yield the lines of a section."""
     images, versions = result["images"], ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    yield "## Training on pixels"
+    yield "## Training on pixels, one core"
     yield ""
     yield f"A step of FixMatch + LA by the protocol `photos-pixels`, measured once: {images['labeled']} labeled and"
     yield f"{images['unlabeled']} unlabeled images in two views, random, of {SIDE} pixels; AdamW with rates by layer."
