@@ -54,6 +54,7 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso split --check": "tests/commands/test_data.py::test_split_of_the_expected_configuration_is_accepted",
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
     "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
+    "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
     "daso suspects": "tests/workflow/test_lists.py::test_suspect_labels_contradict_predictions",
     "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",

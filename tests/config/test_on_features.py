@@ -144,13 +144,6 @@ def test_fit_requires_a_linear_classifier_on_features(network, line):
     assert check(params) == [f"params/protocols/features.yaml: fit: {line}"]
 
 
-def test_fit_requires_sgd():
-    protocol = {"network": NETWORK, "optimizer": {"algorithm": "adamw"}, "fit": FIT}
-    assert list(fit_errors(protocol, PARAMS.methods)) == [
-        "fit: trains classifiers by SGD, got optimizer.algorithm: adamw; remove fit, or set algorithm: sgd"
-    ]
-
-
 def test_fit_requires_the_method_whose_recipe_it_uses():
     methods = {name: tree for name, tree in PARAMS.methods.items() if name != "supervised_la"}
     assert list(fit_errors({"network": NETWORK, "fit": FIT, "optimizer": SMOKE["optimizer"]}, methods)) == [

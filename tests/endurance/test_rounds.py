@@ -56,7 +56,7 @@ def records(project):
     return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["order"])
 
 
-def test_report_states_what_ten_labels_brought(labeled):
+def test_report_states_the_gain_of_ten_labels(labeled):
     assert labeled.printed.splitlines()[:3] == [
         "a: 5 new labels, 0 changed, 0 unchanged",
         "b: 5 new labels, 0 changed, 0 unchanged",
