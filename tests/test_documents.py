@@ -57,7 +57,6 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
     "daso suspects": "tests/workflow/test_lists.py::test_suspect_labels_contradict_predictions",
-    "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
     "daso outliers": "tests/workflow/test_lists.py::test_outliers_are_sorted_by_distance",
     "daso pseudo-labels": "tests/workflow/test_lists.py::test_each_unlabeled_photo_has_a_pseudo_label",
     "daso export": "tests/workflow/test_predict.py::test_class_added_later_moves_no_name_of_earlier_models",
