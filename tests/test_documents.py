@@ -54,7 +54,17 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso split --check": "tests/commands/test_data.py::test_split_of_the_expected_configuration_is_accepted",
     "daso debias": "tests/test_zero_shot.py::test_debias_command_writes_probabilities_and_analysis",
     "daso init": "tests/commands/test_init.py::test_folder_becomes_a_dataset_and_a_suite",
+    "daso label-studio": "tests/commands/test_label_studio.py::test_export_of_the_tasks_comes_back",
+    "daso label": "tests/commands/test_label.py::test_filled_in_list_comes_back_by_the_path_of_each_photo",
+    "daso next": "tests/workflow/test_lists.py::test_filled_in_labels_of_next_are_kept",
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
+    "daso suspects": "tests/workflow/test_lists.py::test_suspect_labels_contradict_predictions",
+    "daso outliers": "tests/workflow/test_lists.py::test_outliers_are_sorted_by_distance",
+    "daso pseudo-labels": "tests/workflow/test_lists.py::test_each_unlabeled_photo_has_a_pseudo_label",
+    "daso export": "tests/workflow/test_predict.py::test_class_added_later_moves_no_name_of_earlier_models",
+    "python classify.py": (
+        "tests/deploy/test_export.py::test_isolated_program_predicts_six_difficult_files_as_predict_does"
+    ),
     "daso prune": (
         "tests/workflow/test_workspace_commands.py::test_outputs_that_no_suite_refers_to_are_listed_and_deleted"
     ),

@@ -61,8 +61,6 @@ def fit_errors(protocol: Tree, methods: Mapping[str, Tree]) -> Iterator[str]:
         yield "fit: fits a classifier on features, and the network is trained; remove fit, or set network.train: head"
     elif network.get("neck"):
         yield "fit: fits a classifier on features without a neck; remove fit, or set the neck in the methods' files"
-    elif protocol["optimizer"].get("algorithm", "sgd") != "sgd":
-        yield "fit: trains classifiers by SGD, got optimizer.algorithm: adamw; remove fit, or set algorithm: sgd"
     elif network.get("head") == "cosine":
         yield "fit: fits a linear classifier, got network.head: cosine; remove fit or network.head"
     if protocol["optimizer"].get("algorithm", "sgd") != "sgd":

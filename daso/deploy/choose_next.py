@@ -13,32 +13,40 @@ from daso.ops.novelty import unlike
 from daso.ops.similarity import cosine
 
 NEXT_COLUMNS = ("path", "predicted", "probability", "label")
-CANDIDATES = 10  # for each image that is chosen
+CANDIDATES = 3  # images of the largest values, for each one that is chosen
 RARITY = 0.5  # exponent of the number of labels of a class
 
 
 def next_rows(inputs: ListInputs, count: int) -> list[list[str]]:
-    """Return a row for each of `count` unlabeled images, or of fewer if there are no more, the first choice first.
+    """Return a row for each image of `choose_next`, with an empty label."""
+    rows, probabilities = inputs.unlabeled.rows, inputs.probabilities
+    return [
+        [
+            *(inputs.files[rows[i]], inputs.classes[probabilities[i].argmax()]),
+            *(format_probability(probabilities[i].max()), ""),
+        ]
+        for i in choose_next(inputs, count)
+    ]
 
-    Images that are unlike the labeled ones are left out, and so are near copies of labeled images and of each other.
+
+def choose_next(inputs: ListInputs, count: int) -> IntArray:
+    """Return the positions of `count` unlabeled images, or of fewer if no more are possible, the first choice first.
+
+    Of the images with the largest values, those that are far from the labeled images and from each other are chosen.
+    Images unlike the labeled ones are left out, and so are near copies of labeled images and of each other.
     """
-    images, probabilities, above = inputs.unlabeled, inputs.probabilities, inputs.unlike_above
+    images, above = inputs.unlabeled, inputs.unlike_above
     counts = np.bincount(inputs.labeled.labels, minlength=len(inputs.classes))
-    values = label_values(probabilities, counts)
+    values = label_values(inputs.probabilities, counts)
     possible = ~np.isin(images.groups, inputs.labeled.groups)
     if above is not None:
         possible &= images.unlike <= above
-    candidates = np.flatnonzero(possible)
-    candidates = candidates[np.argsort(-values[candidates], kind="stable")][: CANDIDATES * count]
-    features, distances = _features(inputs, images.rows[candidates])
-    chosen = choose_spread(values[candidates], images.groups[candidates], features, distances, count)
-    return [
-        [
-            *(inputs.files[images.rows[i]], inputs.classes[probabilities[i].argmax()]),
-            *(format_probability(probabilities[i].max()), ""),
-        ]
-        for i in candidates[chosen]
-    ]
+    order = np.flatnonzero(possible)
+    order = order[np.argsort(-values[order], kind="stable")]
+    _, best_of_groups = np.unique(images.groups[order], return_index=True)
+    candidates = order[np.sort(best_of_groups)][: CANDIDATES * count]
+    positions: IntArray = candidates[farthest_first(*_features(inputs, images.rows[candidates]), count)]
+    return positions
 
 
 def label_values(probabilities: FloatArray, counts: IntArray) -> FloatArray:
@@ -53,19 +61,18 @@ def label_values(probabilities: FloatArray, counts: IntArray) -> FloatArray:
     return result
 
 
-def choose_spread(values: FloatArray, groups: IntArray, features: Tensor, distances: Tensor, count: int) -> IntArray:
-    """Choose `count` images of different groups (n,) one by one, each with the largest product of value and distance.
+def farthest_first(features: Tensor, distances: Tensor, count: int) -> IntArray:
+    """Choose `count` images one by one, each the farthest from all labeled and chosen ones (Gonzalez 1985).
 
-    The distance is to the nearest image that is labeled (`distances`, (n,)) or chosen before, 1 - cosine of features
-    (n, D), as in the farthest-first traversal (Gonzalez 1985). Returns their positions in the order of the choice.
+    The distance to the nearest labeled image is `distances` (n,), that to a chosen one 1 - cosine of features (n, D);
+    of equally far images the first one counts. Returns their positions in the order of the choice.
     """
-    worth, chosen = torch.from_numpy(values), list[int]()
-    possible, of_group = torch.ones(len(values), dtype=torch.bool), torch.from_numpy(groups)
-    while len(chosen) < count and possible.any():
-        i = int((worth * distances).masked_fill(~possible, -1).argmax())
-        chosen.append(i)
-        possible &= of_group != of_group[i]
-        distances = torch.minimum(distances, 1 - cosine(features, features[i : i + 1])[:, 0])
+    chosen = list[int]()
+    while len(chosen) < min(count, len(distances)):
+        chosen.append(int(distances.argmax()))
+        last = features[chosen[-1:]]
+        distances = torch.minimum(distances, 1 - cosine(features, last)[:, 0])
+        distances[chosen] = -1  # never chosen again
     return np.array(chosen, dtype=np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -13,9 +14,10 @@ from daso.deploy.export_check import check_export
 from daso.deploy.model import RECORD_FILE, TENSORS_FILE, Model, classifier_of, save_model, with_encoder
 from daso.deploy.onnx_file import ONNX_FORMAT, write_onnx
 from daso.deploy.reading import reading_of
+from daso.errors import DasoError
 
 EXPORTS = Path("exports")  # default folder of exports, by name of the model
-READER, MODEL_FILE, README = "classify.py", "model.onnx", "README.md"
+READER, MODEL_FILE = "classify.py", "model.onnx"
 VERSIONED = ("daso", "torch", "onnx", "onnxscript", "pillow", "numpy")
 
 
@@ -32,7 +34,7 @@ def export_onnx(model: Model, folder: Path) -> Iterator[str]:
     with replaced(folder) as part:
         write_onnx(part / MODEL_FILE, network, reading["view"]["size"], metadata)
         shutil.copyfile(Path(__file__).with_name(READER), part / READER)
-        (part / README).write_text(_onnx_readme(metadata), encoding="utf-8")
+        (part / "README-onnx.md").write_text(_onnx_readme(metadata), encoding="utf-8")
         checked = check_export(model, part / READER, part / MODEL_FILE)
     yield "opset {opset}, IR version {ir_version}, onnxruntime {onnxruntime} or newer".format(**ONNX_FORMAT)
     yield checked
@@ -43,7 +45,7 @@ def export_tensors(model: Model, folder: Path) -> Iterator[str]:
     complete = with_encoder(model)
     with replaced(folder) as part:
         save_model(complete, part)
-        (part / README).write_text(_tensors_readme(complete.record, folder), encoding="utf-8")
+        (part / "README-safetensors.md").write_text(_tensors_readme(complete.record, folder), encoding="utf-8")
     yield f"{len(complete.tensors)} tensors, all weights included"
 
 
@@ -76,13 +78,11 @@ FORMATS: Mapping[str, Callable[[Model, Path], Iterator[str]]] = {"onnx": export_
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder whose files replace those of `folder` once all are complete; an error removes it."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
+    if folder.suffix == ".onnx" or (folder.exists() and not folder.is_dir()):
+        raise DasoError(f"--out {folder}: a file; name a folder, in which all files of the export are written")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as part:
+        yield Path(part)
         folder.mkdir(exist_ok=True)
-        for file in sorted(part.iterdir()):
+        for file in sorted(Path(part).iterdir()):
             file.replace(folder / file.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

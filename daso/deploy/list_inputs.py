@@ -48,6 +48,12 @@ class ListInputs(NamedTuple):
         return unlike_threshold(*map(torch.from_numpy, (labeled.unlike, labeled.labels, labeled.groups)))
 
     @property
+    def known_labels(self) -> set[tuple[str, str]]:
+        """Return path and label of each labeled image."""
+        pairs = zip(self.labeled.rows, self.labeled.labels, strict=True)
+        return {(self.files[row], self.classes[label]) for row, label in pairs}
+
+    @property
     def probabilities(self) -> FloatArray:
         """Return the calibrated probabilities (M, K) of the unlabeled images."""
         return calibrated(self.unlabeled.logits, self.temperature)
@@ -69,7 +75,7 @@ def load_list_inputs(name: str) -> ListInputs:
         suite_of(params, name)
     ids = [parse_run(params, name).id] if "/" in name else recommended_runs(name)
     keys = Keys(params)
-    runs = [_current_run(keys, run) for run in ids]
+    runs = [_current_run(keys, run, name) for run in ids]
     configs = [run.config for run in runs]
     store, files = _store_and_files(configs[0])
     seeds = [_seed_images(run, config, store) for run, config in zip(runs, configs, strict=True)]
@@ -81,12 +87,13 @@ def load_list_inputs(name: str) -> ListInputs:
     return ListInputs(store.classes, files, temperature, labeled, unlabeled, _features_of(configs[0], store))
 
 
-def _current_run(keys: Keys, name: str) -> FinishedRun:
-    """Return a finished run; raises DataError if it is missing or stale."""
-    run = load_finished_run(paths.run_folder(name), name=name)
-    if run.key != keys.train(parse_run(keys.params, name)):
+def _current_run(keys: Keys, run_id: str, name: str) -> FinishedRun:
+    """Return a finished run of a suite, or of its own id; raises DataError if it is missing or stale."""
+    run = load_finished_run(paths.run_folder(run_id), name=run_id)
+    if run.key != keys.train(parse_run(keys.params, run_id)):
+        target = run.folder / paths.RESULT_FILE if "/" in name else f"--config suite={name}"
         stale = "stale: images, params/ or code have changed since it was trained"
-        raise DataError(f"{run.folder}: {stale}; run `snakemake {run.folder}/{paths.RESULT_FILE}`")
+        raise DataError(f"{run.folder}: {stale}; run `snakemake {target}`")
     return run
 
 

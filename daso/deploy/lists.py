@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from daso.aliases import IntArray
 from daso.deploy.list_inputs import ListInputs, calibrated
 from daso.deploy.predict_files import format_probability
 from daso.errors import DasoError
@@ -11,17 +12,17 @@ from daso.errors import DasoError
 PSEUDO_LABEL_COLUMNS = ("path", "predicted", "probability", "agreement", "unlike", "is_unlike")
 SUSPECT_COLUMNS = ("path", "label", "predicted", "probability_of_label", "probability")
 OUTLIER_COLUMNS = ("path", "predicted", "probability", "unlike", "is_unlike")
-Rows = list[list[str]]
+ListRows = list[list[str]]
 
 
-def pseudo_label_rows(inputs: ListInputs) -> Rows:
+def pseudo_label_rows(inputs: ListInputs) -> ListRows:
     """Return a row for each unlabeled image, sorted by path."""
     images = inputs.unlabeled
     cells = zip(_prediction_cells(inputs), images.agreement, unlike_cells(inputs), strict=True)
     return sorted([*predicted, f"{agreement:.2f}", *unlike] for predicted, agreement, unlike in cells)
 
 
-def outlier_rows(inputs: ListInputs) -> Rows:
+def outlier_rows(inputs: ListInputs) -> ListRows:
     """Return a row for each unlabeled image, those that are most unlike the labeled ones first.
 
     Raises DasoError if it was not measured how unlike they are.
@@ -37,32 +38,38 @@ def outlier_rows(inputs: ListInputs) -> Rows:
     return [rows[i] for i in np.argsort(-distances, kind="stable")]
 
 
-def suspect_rows(inputs: ListInputs) -> Rows:
-    """Return a row for each labeled image whose out-of-fold prediction contradicts its label, the most suspect first.
-
-    They are ranked by the logarithm of the ratio of both probabilities, a difference of logits. Raises DasoError if
-    there are no out-of-fold predictions.
-    """
+def suspect_rows(inputs: ListInputs) -> ListRows:
+    """Return a row for each suspect label, in the order of `rank_suspects`."""
     rows, labels, _, logits, _ = inputs.labeled
-    if np.isnan(logits).all():
-        raise DasoError(
-            "suspects: no out-of-fold predictions of labeled images; they need a protocol with `fit`, such as photos, "
-            "and as many labels as its fit.least_labels; label more images"
-        )
-    of_label = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    difference = logits.max(1) - of_label
     probabilities = calibrated(logits, inputs.temperature)
     return [
         [
             *(inputs.files[rows[i]], inputs.classes[labels[i]], inputs.classes[logits[i].argmax()]),
             *map(format_probability, (probabilities[i, labels[i]], probabilities[i].max())),
         ]
-        for i in np.argsort(-difference, kind="stable")
-        if difference[i] > 0
+        for i in rank_suspects(inputs)
     ]
 
 
-def _prediction_cells(inputs: ListInputs) -> Rows:
+def rank_suspects(inputs: ListInputs) -> IntArray:
+    """Return the positions of labeled images whose out-of-fold prediction contradicts the label, most suspect first.
+
+    They are ranked by the logarithm of the ratio of both probabilities, a difference of logits. Raises DasoError if
+    there are no out-of-fold predictions.
+    """
+    labels, logits = inputs.labeled.labels, inputs.labeled.logits
+    if np.isnan(logits).all():
+        raise DasoError(
+            "suspects: no out-of-fold predictions of labeled images; they need a protocol with `fit`, such as photos, "
+            "and as many labels as its fit.least_labels; label more images"
+        )
+    differences = logits.max(1) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    order = np.argsort(-differences, kind="stable")
+    positions: IntArray = order[differences[order] > 0]
+    return positions
+
+
+def _prediction_cells(inputs: ListInputs) -> ListRows:
     """Return path, predicted class and probability of each unlabeled image."""
     images, probabilities = inputs.unlabeled, inputs.probabilities
     return [
@@ -71,7 +78,7 @@ def _prediction_cells(inputs: ListInputs) -> Rows:
     ]
 
 
-def unlike_cells(inputs: ListInputs) -> Rows:
+def unlike_cells(inputs: ListInputs) -> ListRows:
     """Return how unlike the labeled images each unlabeled image is, and whether it is above the threshold.
 
     Both are empty if it was not measured.

@@ -14,8 +14,8 @@ from daso.data.files import write_file
 from daso.deploy.network import Classifier
 from daso.errors import DasoError
 
-# Versions of the format, and the oldest onnxruntime that an export was tried with.
-ONNX_FORMAT: Mapping[str, Any] = {"opset": 18, "ir_version": 8, "onnxruntime": "1.15"}
+# Versions of the format, and the oldest onnxruntime that rounds features to 16 bits as the model does.
+ONNX_FORMAT: Mapping[str, Any] = {"opset": 18, "ir_version": 8, "onnxruntime": "1.17"}
 INPUT, OUTPUTS = "images", ("probabilities", "unlike")
 MAX_ONNX_BYTES = 2**31 - 2**20  # of a file: the limit of its format, less room for graph and metadata
 

@@ -24,6 +24,7 @@ from daso.report.tables.gains import gains_line
 from daso.report.tables.provenance import format_duration
 from daso.report.tables.ranks import ranks_line
 from daso.report.tables.remarks import setting_remarks
+from daso.report.tables.rounds import rounds_sentences
 from daso.report.words import with_noun
 
 
@@ -53,7 +54,7 @@ class Headline:
     chance: str  # cells outside the band, and the number that chance alone would give
     verdicts: list[tuple[str, str, int]]  # mark, verdict and number of its cells
     largest: list[LargestDifference]
-    further: list[SummaryLine]  # remarks on the first setting; verdicts, models and remarks of further ones
+    further: list[SummaryLine]  # remarks on the first setting; verdicts, models and remarks of further ones; labels
     lines: list[SummaryLine]
     departures: list[SummaryLine]  # differences from the paper
     blocks: list[TablePanels]
@@ -85,7 +86,10 @@ def build_headline(
         chance=f"{chance_line(summary.tally)}." if summary.tally.banded else "",
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
-        further=list(_further_settings(unlabeled, [judged.cell for judged in main], titles)),
+        further=[
+            *_further_settings(suite["name"], unlabeled, [judged.cell for judged in main], titles),
+            *(SummaryLine("Labels", sentence) for sentence in rounds_sentences(rounds)),
+        ],
         lines=list(_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled))),
         departures=list(departures(suite, judged_cells)),
         blocks=difference_blocks(suite, judged_cells),
@@ -140,14 +144,14 @@ def _titles(suite: Tree) -> dict[str, str]:
 
 
 def _further_settings(
-    verdicts: Sequence[UnlabeledVerdict], cells: Sequence[Cell], titles: Mapping[str, str]
+    suite: str, verdicts: Sequence[UnlabeledVerdict], cells: Sequence[Cell], titles: Mapping[str, str]
 ) -> Iterable[SummaryLine]:
     for verdict in verdicts:
         if verdict is not verdicts[0]:
             yield SummaryLine(f"Setting {verdict.setting}", verdict_sentence(verdict, titles))
             yield SummaryLine("Recommended model", recommended_sentence(verdict, titles))
         of_table = [cell for cell in cells if cell.table == verdict.table]
-        yield from (SummaryLine(*remark) for remark in setting_remarks(of_table, verdict))
+        yield from (SummaryLine(*remark) for remark in setting_remarks(suite, of_table, verdict))
 
 
 def _lines(

@@ -45,8 +45,8 @@ def six(tmp_path_factory):
 
 def test_one_file_has_everything_and_states_its_readers(exported):
     _, folder, lines = exported
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "classify.py", "model.onnx"]
-    assert lines[0] == "opset 18, IR version 8, onnxruntime 1.15 or newer"
+    assert sorted(path.name for path in folder.iterdir()) == ["README-onnx.md", "classify.py", "model.onnx"]
+    assert lines[0] == "opset 18, IR version 8, onnxruntime 1.17 or newer"
     assert lines[1].startswith("checked on 0 photos and 6 generated files (the photos of its dataset are missing): ")
     proto = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(proto, full_check=True)
@@ -67,7 +67,7 @@ def test_metadata_state_classes_reading_and_calibration(exported):
         name: value for name, value in model.record.items() if name not in ("reading", "versions")
     }
     assert metadata["classes"] == CLASSES
-    assert metadata["format"] == {"opset": 18, "ir_version": 8, "onnxruntime": "1.15"}
+    assert metadata["format"] == {"opset": 18, "ir_version": 8, "onnxruntime": "1.17"}
     assert metadata["license_of_weights"] == "apache-2.0"
     assert metadata["network"]["sha256"] == "0" * 64
     assert {"daso", "torch", "onnx", "pillow"} <= metadata["versions"].keys()
@@ -190,6 +190,26 @@ def test_failed_check_leaves_no_file(exported, tmp_path, monkeypatch, earlier):
         list(export_onnx(model, tmp_path / "flowers"))
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*/*")} == before
     assert len(list(tmp_path.iterdir())) == earlier
+
+
+def test_other_files_than_exports_are_refused(exported, tmp_path, capsys):
+    proto = onnx.load(exported[1] / "model.onnx")
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "foreign.onnx")
+    (tmp_path / "damaged.onnx").write_bytes((exported[1] / "model.onnx").read_bytes()[:5000])
+    lines = {
+        "missing.onnx": "no such file; write it with `daso export`",
+        "damaged.onnx": "not a readable model of `daso export` (",
+        "foreign.onnx": "not a readable model of `daso export` (",
+    }
+    for name, reason in lines.items():
+        assert main(["predict", str(tmp_path / name), str(tmp_path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{tmp_path / name}: {reason}")
+    assert main(["export", str(exported[1] / "model.onnx")]) == 1
+    assert "model.onnx: an ONNX file only predicts; name a suite, a run id" in capsys.readouterr().err
+    assert main(["export", str(exported[1].parent / "saved"), "--out", "birds.onnx"]) == 1
+    assert "--out birds.onnx: a file; name a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("package", ["onnxscript", "onnxruntime"])

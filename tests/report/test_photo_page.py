@@ -27,7 +27,7 @@ def test_page_embeds_six_thumbnails_of_each_class_with_errors(project, suite):
     assert len(shown) == 3 * ERRORS_OF_CLASS
     assert all(re.fullmatch(r"(barn owl|dunnock|robin, adult) taken for .+: IMG \d+\.JPG", text) for _, text in shown)
     assert len(re.findall(r"\d of 3 seeds", page(out).text)) == 3 * ERRORS_OF_CLASS
-    assert re.search(r"wren<small>no test image</small></dt><dd><p[^>]*>no error", (out / "index.html").read_text())
+    assert re.search(r"wren<small>not measured</small></dt><dd><p[^>]*>no error", (out / "index.html").read_text())
 
 
 def test_page_folds_classes_with_a_high_recall(project, suite, monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.workflow.photos import with_photos
+from tests.workflow.photos import init_suite, with_photos
 from tests.workflow.project import METHODS, Project
 
 
@@ -47,3 +47,13 @@ def project(built, tmp_path):
 def flowers(project):
     """Return a project with photos of two classes, whose network is frozen."""
     return with_photos(project)
+
+
+@pytest.fixture(scope="session")
+def photos(built, tmp_path_factory):
+    """Train the suite of the base folder of photos; its tests add files and change nothing."""
+    project = init_suite(
+        built.copy(tmp_path_factory.mktemp("photos") / "project"), ("supervised_la", "self_training_la")
+    )
+    project.snakemake("--config", "suite=photos")
+    return project

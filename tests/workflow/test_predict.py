@@ -8,11 +8,10 @@ import re
 import pytest
 from PIL import Image
 
-from tests.workflow.photos import init_suite, write_colored
+from tests.workflow.photos import write_colored
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
-METHODS = ("supervised_la", "self_training_la")
 KILLED = """
 import os, sys
 from daso.cli import main
@@ -36,14 +35,6 @@ def predict(project, *arguments, **options):
 
 def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
-
-
-@pytest.fixture(scope="module")
-def photos(built, tmp_path_factory):
-    """Train the suite of the base folder."""
-    project = init_suite(built.copy(tmp_path_factory.mktemp("predict") / "project"), METHODS)
-    project.snakemake("--config", "suite=photos")
-    return project
 
 
 def test_accuracy_of_predictions_is_that_of_the_report(photos):
@@ -135,9 +126,14 @@ def test_killed_prediction_resumes(photos):
 
 
 def test_class_added_later_moves_no_name_of_earlier_models(photos):
-    project = photos.copy(photos.path.parent / "later")
+    project, exported = photos.copy(photos.path.parent / "later"), "exports/photos/model.onnx"
     output = predict(project, "photos", "photos/test", "--csv", "old.csv")
     old = re.search(r"^(photos@\w{12}): ", output, re.MULTILINE)[1]
+    assert "8 photos and 6 generated files: " in project.call("python", "-m", "daso", "export", "photos")
+    predict(project, exported, "photos/test", "--csv", "exported.csv")
+    for row, other in zip(*(rows(project.read(f"{name}.csv")) for name in ("old", "exported")), strict=True):
+        assert (row["path"], row["class"]) == (other["path"], other["class"])
+        assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=2e-4)  # rounded numbers
     write_colored(project.path / "photos/train/aardvark", 3, 6, 30_000)
     write_colored(project.path / "photos/test/aardvark", 3, 4, 31_000)
     project.edit("datasets/photos.yaml", lambda tree: tree.update(num_classes=4))
@@ -145,6 +141,8 @@ def test_class_added_later_moves_no_name_of_earlier_models(photos):
     paths = [f"photos/test/{name}" for name in "abc"]
     predict(project, old, *paths, "--csv", "again.csv")
     assert project.read("again.csv") == project.read("old.csv")
+    predict(project, exported, *paths, "--csv", "again.csv")
+    assert project.read("again.csv") == project.read("exported.csv")
     predict(project, "photos", "photos/test", "--csv", "new.csv", "--top", "4")
     predicted = rows(project.read("new.csv"))
     assert {row[name] for row in predicted for name in ("class", "class_2", "class_3", "class_4")} == {

@@ -185,7 +185,30 @@ def images(share: float, size: int, scratch: Path) -> None:
         print(line, flush=True)
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos, encode, features, pixels]})
+@command("python -m tools.bench labeling photos/all/photos/supervised_la/s0 --truth truth.csv")
+@click.argument("run", metavar="RUN", help="Run whose dataset was made by tools.photo_folder; it need not be trained.")
+@click.option("--truth", type=PATH, required=True, help="Classes of all photos, by tools.photo_folder --truth.")
+@REPEATS_OPTION
+def labeling(run: str, truth: Path, repeats: int) -> None:
+    """Measure lists of photographs whose classes are known.
+
+    The features of the dataset must exist: `snakemake --config suite=photos features`.
+    """
+    from daso.config.load import load_params
+    from daso.config.resolve import parse_run
+    from tools.bench.labeling import load_images, markdown, measure
+
+    images = load_images(parse_run(load_params(), run), truth)
+    command = f"python -m tools.bench labeling {run} --truth {truth} --repeats {repeats}"
+    click.echo("\n".join(markdown(measure(images, repeats), len(images.labeled), command)))
+
+
+PANELS: dict[str, list[click.Command]] = {
+    "Benchmarks": [speed, parity, report, images, photos, encode, features, pixels, labeling]
+}
+
+
+@click.group(cls=Commands, panels=PANELS)
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 

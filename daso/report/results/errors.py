@@ -30,7 +30,7 @@ class ClassErrors(NamedTuple):
     """Examples of the errors of a class; a class without errors has none."""
 
     name: str
-    recall: MeanStd | None  # None without test images
+    recall: MeanStd | None  # None if it is not measured
     examples: list[ErrorExample]
 
 
@@ -48,25 +48,23 @@ def error_examples(cells: Sequence[Cell], verdicts: Sequence[UnlabeledVerdict]) 
 
     Images that are wrong for most seeds come first, of these the predictions with the highest confidence.
     """
-    by_name = {(cell.setting, cell.method): cell for cell in cells}
-    chosen = [by_name[verdict.setting, verdict.recommendation.method] for verdict in verdicts]
-    return [
-        SettingErrors(cell.setting, cell.method, _classes(cell, ERRORS_IN_ALL // len(chosen)), _images_sha256(cell))
-        for cell in chosen
-    ]
+    by_name, result = {(cell.setting, cell.method): cell for cell in cells}, []
+    for verdict in verdicts:
+        cell = by_name[verdict.setting, verdict.recommendation.method]
+        classes = _classes(cell, verdict.not_measured, ERRORS_IN_ALL // len(verdicts))
+        images = next(iter(cell.done.values()))["provenance"]["data_sha256"]
+        result.append(SettingErrors(cell.setting, cell.method, classes, images))
+    return result
 
 
-def _images_sha256(cell: Cell) -> str:
-    return str(next(iter(cell.done.values()))["provenance"]["data_sha256"])
-
-
-def _classes(cell: Cell, most: int) -> list[ClassErrors]:
+def _classes(cell: Cell, not_measured: Sequence[str], most: int) -> list[ClassErrors]:
     """Return the classes with at most ERRORS_OF_CLASS errors each, and `most` of all."""
     runs = list(cell.done.values())
-    classes = [
-        ClassErrors(name, mean_std([100 * run["recall"][k] for run in runs if run["recall"][k] is not None]), [])
+    recalls = {
+        name: mean_std([100 * run["recall"][k] for run in runs if run["recall"][k] is not None])
         for k, name in enumerate(runs[0]["classes"])
-    ]
+    }
+    classes = [ClassErrors(name, None if name in not_measured else each, []) for name, each in recalls.items()]
     classes.sort(key=lambda each: each.recall.mean if each.recall else math.inf)
     shown = {each.name: each.examples for each in classes[:most]}
     limit = min(ERRORS_OF_CLASS, max(1, most // len(classes)))

@@ -52,7 +52,7 @@ class GalleryClass(NamedTuple):
     """Class with its recall as text, and its errors."""
 
     name: str
-    recall: str  # empty without test images
+    recall: str  # empty if it is not measured
     examples: list[NamedExample]
 
 

@@ -32,9 +32,8 @@ def errors_table(galleries: Sequence[Gallery], titles: Mapping[str, str]) -> Tab
         *(Column(name, "text") for name in ("Setting", "Model", "Class", "Taken for")),
         *(Column("Probability"), Column("Seeds"), Column("File", "code")),
     ]
-    caption = (
-        f"Test images that the recommended model predicts wrongly, at most {ERRORS_OF_CLASS} of each class, by recall."
-    )
+    order = f"at most {ERRORS_OF_CLASS} of each class, the class with the lowest recall first."
+    caption = f"Test images that the recommended model predicts wrongly: {order}"
     notes = [("Images", note) for note in dict.fromkeys(gallery.note for gallery in galleries) if note]
     definitions = [*ERRORS_DEFINITIONS, *notes]
     return Table("errors", "Example errors", caption, columns, rows, groups=2, definitions=definitions)

@@ -9,6 +9,7 @@ from daso.report.results.intervals import NO_DIFFERENCE
 from daso.report.results.rounds import LabelChanges, RoundDifference
 from daso.report.tables.gains import points_range, signed_points
 from daso.report.tables.table import ABSENT, Column, Table
+from daso.report.words import with_noun
 
 ROUNDS_DEFINITIONS = (
     ("Round", "state of the labels under which the suite was reported, in order; kept in `journal/rounds/`."),
@@ -33,7 +34,7 @@ def rounds_table(differences: Sequence[RoundDifference], titles: Mapping[str, st
             *(f"{each.labels.labels:,}", _changes(each.labels) or ABSENT),
             *(titles.get(each.method, each.method), format_mean_std(*each.accuracy)),
             signed_points(each.difference) if each.difference is not None else ABSENT,
-            points_range(each.interval.low, each.interval.high) if each.interval else ABSENT,
+            _interval(each) or ABSENT,
             f"{each.images:,}" if each.images else ABSENT,
             _remark(each) or ABSENT,
         ]
@@ -61,10 +62,17 @@ def _sentence(each: RoundDifference) -> str:
     points = f"{_changes(each.labels) or 'no other labels'}: {signed_points(each.difference or 0.0)} points"
     if each.interval is None:
         return f"{points}, without an interval ({each.note})"
-    if each.interval.few_differ:
-        return f"{points} ({_remark(each)})"
-    interval = f"{points} ({points_range(each.interval.low, each.interval.high)})"
-    return f"{interval}, {NO_DIFFERENCE}" if each.interval.verdict == NO_DIFFERENCE else interval
+    interval, remark = _interval(each), _remark(each)
+    if not interval:
+        return f"{points} ({remark})"
+    return f"{points} ({interval}){f', {remark}' if remark else ''}"
+
+
+def _interval(each: RoundDifference) -> str:
+    """Return the interval; empty without one, and if so few images differ that it is too narrow."""
+    if each.interval is None or each.interval.few_differ:
+        return ""
+    return points_range(each.interval.low, each.interval.high)
 
 
 def _changes(labels: LabelChanges) -> str:
@@ -77,5 +85,6 @@ def _remark(each: RoundDifference) -> str:
     if each.interval is None:
         return each.note
     if each.interval.few_differ:
-        return f"they differ on {each.interval.differing_groups:,} groups of test images, too few to show a difference"
+        groups = with_noun(each.interval.differing_groups, "group")
+        return f"they differ on {groups} of test images, too few to show a difference"
     return NO_DIFFERENCE if each.interval.verdict == NO_DIFFERENCE else ""

@@ -61,6 +61,9 @@ def test_classes_with_the_lowest_recall_come_first():
     assert [(name, recall and recall.mean) for name, recall, _ in of_setting.classes] == [
         *(("wren", 0), ("barn owl", 50), ("dunnock", 100), ("robin, adult", None))
     ]
+    (of_setting,) = error_examples([cell(run)], [verdict_on("supervised_la", not_measured=["wren"])])
+    assert of_setting.classes[-1].name == "wren"
+    assert of_setting.classes[-1].recall is None
     assert of_setting.images_sha256 == cell(run).done[0]["provenance"]["data_sha256"]
 
 
