@@ -49,8 +49,8 @@ def label(dataset: str, labels: Path, change_test: bool, dry_run: bool) -> None:
 @command("daso label-studio photos next.csv --out tasks.json")
 @dataset_argument
 @click.argument("list_", metavar="LIST", type=PATH, help="CSV file with a path in each row, such as that of `next`.")
-@click.option("--out", type=PATH, default=Path("tasks.json"), show_default=True, help="File for the tasks.")
-def label_studio(dataset: str, list_: Path, out: Path) -> None:
+@click.option("--out", type=PATH, help="File for the tasks; default: drafts/DATASET/tasks.json.")
+def label_studio(dataset: str, list_: Path, out: Path | None) -> None:
     """Write the photos of a list as tasks of Label Studio.
 
     The classes and probabilities of the list become pre-annotations. The labeling interface, with the classes of the
@@ -58,10 +58,12 @@ def label_studio(dataset: str, list_: Path, out: Path) -> None:
     """
     from daso.data.files import write_file
     from daso.deploy.label_studio import labeling_interface, tasks
+    from daso.paths import DRAFTS
     from daso.workspace.labels import tasks_of_list
 
     folder = _folder(dataset, resolved_data(dataset, "label-studio"), "label-studio").resolve()
     rows, classes = tasks_of_list(folder, list_)
+    out = out or Path(DRAFTS, dataset, "tasks.json")
     interface = out.with_suffix(".xml")
     write_file(out, f"{json.dumps(tasks(rows, folder.name), indent=1, ensure_ascii=False)}\n".encode())
     write_file(interface, labeling_interface(classes).encode())

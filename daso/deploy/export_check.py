@@ -19,6 +19,7 @@ from daso.config.load import load_params
 from daso.config.resolve import data_config
 from daso.data.folder_digest import source_path
 from daso.data.photo_files import photo_files
+from daso.data.pixels import WHOLE, UnreadableError, decode
 from daso.data.store import FILES
 from daso.deploy.assemble import plain_view
 from daso.deploy.model import Model
@@ -30,6 +31,7 @@ from daso.paths import store_folder
 
 TOLERANCE = 1e-4  # of probabilities and of the distance to the labeled images
 PHOTOS = 8  # of the dataset
+SMALL_SIDE = 32  # side of an image that is only decoded to see whether it can be
 HIDDEN = ("daso", "timm", "torch", "torchvision")  # packages that the reader must not need
 READ = f"""
 import json, runpy, sys
@@ -97,9 +99,21 @@ def _copied_photos(model: Model, folder: Path) -> Iterator[Path]:
         return
     with photo_files(root) as files:
         for i, name in enumerate(sorted(set(names) & set(files.names))[:PHOTOS]):
-            path = folder / f"{i}-{Path(name).name}"
+            path = folder / f"photo-{i}"
             path.write_bytes(files.read(name))
-            yield path
+            if _is_usable(path):
+                yield path
+
+
+def _is_usable(path: Path) -> bool:
+    """Return True if an image can be read, and is not too large for the reader."""
+    try:
+        with path.open("rb") as file:
+            decode(file, SMALL_SIDE)
+        with Image.open(path) as image:
+            return image.width * image.height <= WHOLE
+    except UnreadableError:
+        return False
 
 
 def write_cases(folder: Path) -> Iterator[Path]:

@@ -45,4 +45,4 @@ def _prediction(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _class(row: Mapping[str, str]) -> str:
-    return row.get("predicted") or row.get("class") or ""
+    return (row.get("predicted") or row.get("class") or "").strip()

@@ -18,6 +18,8 @@ class OnnxPredictor:
     """Predictor of an ONNX file, on the CPU; its record is the file's metadata."""
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; write it with `daso export`")
         require_packages(str(path), "onnxruntime")
         import onnxruntime
 

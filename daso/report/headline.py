@@ -87,7 +87,7 @@ def build_headline(
         verdicts=[(MARKS[verdict], verdict, counts[verdict]) for verdict in counts if counts[verdict]],
         largest=[_largest_difference(judged, titles, suite) for judged in summary.largest],
         further=[
-            *_further_settings(unlabeled, [judged.cell for judged in main], titles),
+            *_further_settings(suite["name"], unlabeled, [judged.cell for judged in main], titles),
             *(SummaryLine("Labels", sentence) for sentence in rounds_sentences(rounds)),
         ],
         lines=list(_lines(suite, summary, judged_cells, gains, answered=bool(unlabeled))),
@@ -144,14 +144,14 @@ def _titles(suite: Tree) -> dict[str, str]:
 
 
 def _further_settings(
-    verdicts: Sequence[UnlabeledVerdict], cells: Sequence[Cell], titles: Mapping[str, str]
+    suite: str, verdicts: Sequence[UnlabeledVerdict], cells: Sequence[Cell], titles: Mapping[str, str]
 ) -> Iterable[SummaryLine]:
     for verdict in verdicts:
         if verdict is not verdicts[0]:
             yield SummaryLine(f"Setting {verdict.setting}", verdict_sentence(verdict, titles))
             yield SummaryLine("Recommended model", recommended_sentence(verdict, titles))
         of_table = [cell for cell in cells if cell.table == verdict.table]
-        yield from (SummaryLine(*remark) for remark in setting_remarks(of_table, verdict))
+        yield from (SummaryLine(*remark) for remark in setting_remarks(suite, of_table, verdict))
 
 
 def _lines(

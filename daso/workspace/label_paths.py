@@ -34,8 +34,9 @@ class PhotoNames:
 
     def find(self, given: str) -> list[str]:
         """Return all photos that a tool may mean; one photo alone is certain."""
-        if (path := _nfc(given.strip())) in self.exact:
-            return [self.exact[path]]
+        path = _nfc(given.strip())
+        if exact := self.exact.get(path) or self.exact.get(path.removeprefix("./")):
+            return [exact]
         names = set[str]()
         for path, is_upload in _locations(_nfc(given.strip())):
             names.update(self._uploads(path) if is_upload else self._at(path))

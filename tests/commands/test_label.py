@@ -14,6 +14,7 @@ from daso.cli import main
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.data.folder_digest import digest_folder
+from daso.deploy.list_files import write_list
 from tests.data.photo_cases import save_noise
 from tests.repository import ROOT
 
@@ -119,7 +120,7 @@ def test_filled_in_list_comes_back_by_the_path_of_each_photo(photos, label):
         [
             "a: 1 new label, 0 changed, 0 unchanged",
             "b: 1 new label, 0 changed, 0 unchanged",
-            "without a label: 1 entry",
+            "without a label: 1 of the list",
             "photos/labels.csv gives the labels from now on: photos added to train/ or test/ need a row",
             "photos/labels.csv: would be written; leave --dry-run out",
         ],
@@ -132,10 +133,21 @@ def test_filled_in_list_comes_back_by_the_path_of_each_photo(photos, label):
         [
             "a: 0 new labels, 0 changed, 1 unchanged",
             "b: 0 new labels, 0 changed, 1 unchanged",
-            "without a label: 1 entry",
+            "without a label: 1 of the list",
             "photos/labels.csv: no label changes, nothing written",
         ],
     )
+
+
+def test_cells_that_lists_protect_from_spreadsheets_come_back(photos, label):
+    """Lists begin a path that would be a formula with `./`, and such a class with a space."""
+    save_noise(photos / "=1.jpg", 99)
+    save_noise(photos / "unlabeled/=1.jpg", 98)
+    write_list(Path("next.csv"), ("path", "label"), [("=1.jpg", "-x"), ("unlabeled/=1.jpg", "a")])
+    content = Path("next.csv").read_bytes()
+    assert content == b"\xef\xbb\xbfpath,label\n./=1.jpg, -x\nunlabeled/=1.jpg,a\n"
+    assert label(content)[0] == 0
+    assert {("=1.jpg", "-x", "train"), ("unlabeled/=1.jpg", "a", "train")} < set(table(photos))
 
 
 def test_key_of_the_images_stays_if_folders_become_a_table(photos, label):

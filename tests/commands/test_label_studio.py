@@ -46,7 +46,7 @@ def test_labeling_interface_has_the_names_of_classes(photos):  # noqa: F811
     (photos / "test/c").rename(photos / 'test/"c" & <d>')
     Path("next.csv").write_text(LIST)
     assert main(["label-studio", "photos", "next.csv"]) == 0
-    view = ElementTree.parse("tasks.xml").getroot()
+    view = ElementTree.parse("drafts/photos/tasks.xml").getroot()
     image, choices = view
     assert (view.tag, image.tag, image.attrib) == ("View", "Image", {"name": "image", "value": "$image"})
     assert choices.attrib == {"name": "choice", "toName": "image", "choice": "single-radio"}
@@ -57,7 +57,7 @@ def test_export_of_the_tasks_comes_back(photos, label):  # noqa: F811
     """Label Studio returns the data of a task unchanged; photos of one name are told apart by their path."""
     Path("next.csv").write_text(LIST)
     assert main(["label-studio", "photos", "next.csv"]) == 0
-    tasks = json.loads(Path("tasks.json").read_text())
+    tasks = json.loads(Path("drafts/photos/tasks.json").read_text())
     annotation = {"result": tasks[0]["predictions"][0]["result"], "was_cancelled": False}
     export = [{**tasks[0], "id": 1, "annotations": [annotation]}, {**tasks[1], "id": 2, "annotations": []}]
     assert label(json.dumps(export), file="export.json")[0] == 0
@@ -71,7 +71,7 @@ def test_list_with_unknown_photos_writes_no_tasks(capsys):
         "next.csv: line 2: unknown file 'unlabeled/x.jpg'",
         "next.csv: line 3: 'IMG_7.JPG' may be 'unlabeled/IMG_7.JPG' or 'unlabeled/b c/IMG_7.JPG'",
     ]
-    assert not Path("tasks.json").exists()
+    assert not Path("drafts").exists()
     Path("next.csv").write_text("file\nx.jpg\n")
     assert main(["label-studio", "photos", "next.csv"]) == 1
     assert capsys.readouterr().err == "next.csv: expected a column path, got file; rename it\n"

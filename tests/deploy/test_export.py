@@ -192,6 +192,26 @@ def test_failed_check_leaves_no_file(exported, tmp_path, monkeypatch, earlier):
     assert len(list(tmp_path.iterdir())) == earlier
 
 
+def test_other_files_than_exports_are_refused(exported, tmp_path, capsys):
+    proto = onnx.load(exported[1] / "model.onnx")
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "foreign.onnx")
+    (tmp_path / "damaged.onnx").write_bytes((exported[1] / "model.onnx").read_bytes()[:5000])
+    lines = {
+        "missing.onnx": "no such file; write it with `daso export`",
+        "damaged.onnx": "not a readable model of `daso export` (",
+        "foreign.onnx": "not a readable model of `daso export` (",
+    }
+    for name, reason in lines.items():
+        assert main(["predict", str(tmp_path / name), str(tmp_path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{tmp_path / name}: {reason}")
+    assert main(["export", str(exported[1] / "model.onnx")]) == 1
+    assert "model.onnx: an ONNX file only predicts; name a suite, a run id" in capsys.readouterr().err
+    assert main(["export", str(exported[1].parent / "saved"), "--out", "birds.onnx"]) == 1
+    assert "--out birds.onnx: a file; name a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("package", ["onnxscript", "onnxruntime"])
 def test_missing_package_is_one_line_with_the_fix(exported, tmp_path, monkeypatch, capsys, package):
     _, folder, _ = exported

@@ -60,7 +60,7 @@ def test_every_part_of_the_dry_run_has_results(results):
     _, tree = results
     assert all(part["rc"] == 0 for part in tree["parts"])
     assert {row["method"] for row in rows_of(tree, "method") if row["eager_is_graph"] and row["graph_is_graph"]} == {
-        *("fixmatch_daso", "fixmatch_darp", "remixmatch", "supervised")
+        *("fixmatch_daso", "fixmatch_daso, AdamW", "fixmatch_darp", "remixmatch", "supervised")
     }
     (resumed,) = rows_of(tree, "resume")
     assert (resumed["same"], resumed["codes"], resumed["from"]) == (True, [-9, 0, 0], 5)  # saved at 5, killed at 7

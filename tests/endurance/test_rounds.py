@@ -10,7 +10,7 @@ import pytest
 from tests.workflow.photos import write_photos
 from tests.workflow.project import METHODS
 
-pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("rounds")]
+pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
 DATASET = """\
 title: photos
 source: {kind: image_folder, path: images}
@@ -56,11 +56,11 @@ def records(project):
     return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["order"])
 
 
-def test_report_states_the_gain_of_ten_labels(labeled):
+def test_report_names_the_difference_after_ten_labels(labeled):
     assert labeled.printed.splitlines()[:3] == [
         "a: 5 new labels, 0 changed, 0 unchanged",
         "b: 5 new labels, 0 changed, 0 unchanged",
-        "without a label: 1 entry",
+        "without a label: 1 of the list",
     ]
     assert "Labels: " not in labeled.first
     (line,) = (line for line in labeled.read("reports/tiny/summary.txt").splitlines() if line.startswith("Labels: "))

@@ -124,6 +124,7 @@ NAMES = {
     # Paths of the folder are returned unchanged, also if they have an escape in them.
     "unlabeled/IMG_7.JPG": ["unlabeled/IMG_7.JPG"],
     "train/owl/a%20b.jpg": ["train/owl/a%20b.jpg"],
+    "./IMG_1.JPG": ["IMG_1.JPG"],
     "train/owl/Ka\u0308uzchen (2).jpg": [OWL],
     # Paths of other folders, of Windows and of servers, of which one ends with the other.
     "/mnt/nas/photos/unlabeled/b c/IMG_7.JPG": ["unlabeled/b c/IMG_7.JPG"],

@@ -150,6 +150,22 @@ def features(steps: int, repeats: int) -> None:
     click.echo("\n".join(markdown(measure_features(repeats, steps), command)))
 
 
+@command("OMP_NUM_THREADS=1 python -m tools.bench pixels --train all")
+@click.option("--train", type=WORDS, default="all,last:2,norm", show_default=True, help="Parts of the network.")
+@click.option("--batch", type=int, default=8, show_default=True, help="Labeled images; 4 views are added for each.")
+@device
+def pixels(train: list[str], batch: int, device: str) -> None:
+    """Measure one step of a pretrained network on photographs.
+
+    Images are random; the method is FixMatch + LA.
+    """
+    from tools.bench.pixels import markdown, measure
+
+    given = f"--train {','.join(train)} --batch {batch} --device {device}"
+    lines = markdown(measure(train, batch, device), f"OMP_NUM_THREADS=1 python -m tools.bench pixels {given}")
+    click.echo("\n".join(lines))
+
+
 @command("python -m tools.bench images --share 0.05 --size 128")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the images."
@@ -187,7 +203,12 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
     click.echo("\n".join(markdown(measure(images, repeats), len(images.labeled), command)))
 
 
-@click.group(cls=Commands, panels={"Benchmarks": [speed, parity, report, images, photos, encode, features, labeling]})
+PANELS: dict[str, list[click.Command]] = {
+    "Benchmarks": [speed, parity, report, images, photos, encode, features, pixels, labeling]
+}
+
+
+@click.group(cls=Commands, panels=PANELS)
 def bench() -> None:
     """Benchmarks of speed, precision and reports."""
 

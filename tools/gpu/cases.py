@@ -30,6 +30,8 @@ EARLY_PHASES: dict[str, dict[str, Any]] = {
     "ldam": {"start": 0.1},
     "darp": {"start": 0.1, "period": 10},
 }
+WITH_ADAMW = f"{MAIN_METHOD}, AdamW"  # the main method with another optimizer
+ADAMW = {"algorithm": "adamw", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.05}
 DRY_METHODS = ("supervised", "fixmatch_daso", "fixmatch_darp", "remixmatch")
 
 
@@ -51,15 +53,20 @@ def configurations() -> dict[str, Config]:
 
 
 def compared_methods() -> list[str]:
-    """Return the methods to compare: complete methods, and ablations that change more than a number."""
-    return list(DRY_METHODS) if DRY_RUN else sorted(name for name, tree in configurations().items() if tree["recipe"])
+    """Return the methods to compare: complete methods, ablations that change more than a number, and one with AdamW."""
+    every = DRY_METHODS if DRY_RUN else sorted(name for name, tree in configurations().items() if tree["recipe"])
+    return [*every, WITH_ADAMW]
 
 
 def small_config(name: str, precision: str, steps: int) -> Config:
     """Return a method on 32 x 32 images with a small network and with all its phases within `steps` steps."""
     network = {"name": "small_convnet", "channels": [16, 32, 64], "strides": [2, 2, 1]}
     changes = {"precision": precision, "steps": 4 * steps, "batch_size": 32, "network": network}
-    config = with_changes(configurations()[name], {f"protocol.{option}": value for option, value in changes.items()})
+    method = MAIN_METHOD if name == WITH_ADAMW else name
+    config = with_changes(configurations()[method], {f"protocol.{option}": value for option, value in changes.items()})
+    if name == WITH_ADAMW:
+        schedule = {option: config["optimizer"][option] for option in ("warmup", "milestones", "factor")}
+        config = with_changes(config, {"optimizer": {**schedule, **ADAMW}})
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         part |= EARLY_PHASES.get(part["name"], {})
     return tiny(config) if DRY_RUN else config

@@ -12,11 +12,11 @@ from daso.report.results.controls import UnlabeledVerdict
 from daso.report.tables.class_results import most_confused, span
 
 
-def setting_remarks(cells: Sequence[Cell], verdict: UnlabeledVerdict) -> Iterator[tuple[str, str]]:
-    """Yield topic and text of each remark about the recommended model of a setting."""
+def setting_remarks(suite: str, cells: Sequence[Cell], verdict: UnlabeledVerdict) -> Iterator[tuple[str, str]]:
+    """Yield topic and text of each remark about the recommended model of a setting of a suite."""
     cell = next(c for c in cells if (c.setting, c.method) == (verdict.setting, verdict.recommendation.method))
     runs = list(cell.done.values())
-    yield from filter(None, [_lowest_recall(runs, verdict.not_measured), _unlike(runs)])
+    yield from filter(None, [_lowest_recall(runs, verdict.not_measured), _unlike(suite, runs)])
 
 
 def _lowest_recall(runs: Sequence[Tree], not_measured: Sequence[str]) -> tuple[str, str] | None:
@@ -36,7 +36,7 @@ def _lowest_recall(runs: Sequence[Tree], not_measured: Sequence[str]) -> tuple[s
     return "Lowest recall", text + most_confused(counts[lowest], lowest, names)
 
 
-def _unlike(runs: Sequence[Mapping[str, Tree]]) -> tuple[str, str] | None:
+def _unlike(suite: str, runs: Sequence[Mapping[str, Tree]]) -> tuple[str, str] | None:
     """Return the share of unlabeled images beyond the threshold of a fit; None without one or without such images."""
     fits = [run["fit"] for run in runs if run.get("fit", {}).get("unlike_threshold") is not None]
     fits = [fit for fit in fits if fit["unlabeled"]]
@@ -47,6 +47,7 @@ def _unlike(runs: Sequence[Mapping[str, Tree]]) -> tuple[str, str] | None:
     text = (
         f"{format_mean_std(*share)} % of the unlabeled images ({number} of {images}) are farther from every labeled "
         "image, in the features, than 95 % of the labeled images are from others. Without images of other kinds about "
-        "5 % are; an image of another kind may resemble a class, and is then not counted"
+        "5 % are; an image of another kind may resemble a class, and is then not counted. "
+        f"`daso outliers {suite}` lists them"
     )
     return "Like no class", text

@@ -50,11 +50,11 @@ def test_classes_of_equally_many_labels_have_no_groups():
 def test_class_with_the_lowest_recall_is_named_with_its_labels():
     """Wren: 0 and .5, mean 25, std .5 / sqrt(2). Of its four test images, three are taken for owls."""
     model = cell((EVEN, [0, 0, 1, 0, 2, 2, 0, 0]), (EVEN, [0, 0, 1, 1, 2, 2, 3, 0]))
-    remarks = dict(setting_remarks([model], verdict_on("supervised_la")))
+    remarks = dict(setting_remarks("birds", [model], verdict_on("supervised_la")))
     assert remarks == {"Lowest recall": "wren, 25.0 ± 35.36 % with 5 labels; taken for barn owl (75 %)"}
-    remarks = dict(setting_remarks([model], verdict_on("supervised_la", not_measured=["wren"])))
+    remarks = dict(setting_remarks("birds", [model], verdict_on("supervised_la", not_measured=["wren"])))
     assert remarks["Lowest recall"].startswith("dunnock, 75.0")
-    assert not dict(setting_remarks([cell((EVEN, EVEN))], verdict_on("supervised_la")))
+    assert not dict(setting_remarks("birds", [cell((EVEN, EVEN))], verdict_on("supervised_la")))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,9 @@ def test_share_of_unlabeled_images_like_no_class(counts, start):
     model = cell((EVEN, EVEN), (EVEN, EVEN))
     for run, count in zip(model.done.values(), counts, strict=True):
         run["fit"] = {"unlike_threshold": 0.4, "unlabeled": 120, "unlabeled_unlike": count}
-    remark = dict(setting_remarks([model], verdict_on("supervised_la")))["Like no class"]
+    remark = dict(setting_remarks("birds", [model], verdict_on("supervised_la")))["Like no class"]
     assert remark.startswith(start)
+    assert remark.endswith(". `daso outliers birds` lists them")
     assert "about 5 % are; an image of another kind may resemble a class" in remark
 
 
@@ -84,4 +85,4 @@ def test_share_of_unlabeled_images_like_no_class(counts, start):
     ids=["no threshold", "no unlabeled images", "no fit"],
 )
 def test_share_is_left_out_if_it_is_unknown(fit):
-    assert not dict(setting_remarks([cell((EVEN, EVEN), fit=fit)], verdict_on("supervised_la")))
+    assert not dict(setting_remarks("birds", [cell((EVEN, EVEN), fit=fit)], verdict_on("supervised_la")))
