@@ -13,7 +13,7 @@ from daso.commands.options import PATH, command, files_of, run_ids
 if TYPE_CHECKING:  # commands import their modules when they are called
     from daso.deploy.list_inputs import ListInputs
 
-name_argument = click.argument(
+suite_or_run = click.argument(
     "name",
     help="A suite, whose recommended model is used, or a run id.",
     shell_complete=lambda *start: [*files_of("suites")(*start), *run_ids(*start)],
@@ -30,7 +30,7 @@ def count_option(default: int | None) -> Callable[[Callable[..., None]], Callabl
 
 
 @command("daso pseudo-labels photos")
-@name_argument
+@suite_or_run
 @out_option
 def pseudo_labels(name: str, out: Path | None) -> None:
     """List the predicted class of each unlabeled image.
@@ -44,7 +44,7 @@ def pseudo_labels(name: str, out: Path | None) -> None:
 
 
 @command("daso suspects photos --count 40")
-@name_argument
+@suite_or_run
 @out_option
 @count_option(None)
 def suspects(name: str, out: Path | None, count: int | None) -> None:
@@ -58,7 +58,7 @@ def suspects(name: str, out: Path | None, count: int | None) -> None:
 
 
 @command("daso next photos --count 50", name="next")
-@name_argument
+@suite_or_run
 @out_option
 @count_option(50)
 def next_(name: str, out: Path | None, count: int) -> None:
@@ -72,7 +72,7 @@ def next_(name: str, out: Path | None, count: int) -> None:
 
 
 @command("daso outliers photos --count 100")
-@name_argument
+@suite_or_run
 @out_option
 @count_option(None)
 def outliers(name: str, out: Path | None, count: int | None) -> None:

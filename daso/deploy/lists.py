@@ -12,17 +12,17 @@ from daso.errors import DasoError
 PSEUDO_LABEL_COLUMNS = ("path", "predicted", "probability", "agreement", "unlike", "is_unlike")
 SUSPECT_COLUMNS = ("path", "label", "predicted", "probability_of_label", "probability")
 OUTLIER_COLUMNS = ("path", "predicted", "probability", "unlike", "is_unlike")
-Cells = list[list[str]]
+ListRows = list[list[str]]
 
 
-def pseudo_label_rows(inputs: ListInputs) -> Cells:
+def pseudo_label_rows(inputs: ListInputs) -> ListRows:
     """Return a row for each unlabeled image, sorted by path."""
     images = inputs.unlabeled
     cells = zip(_prediction_cells(inputs), images.agreement, unlike_cells(inputs), strict=True)
     return sorted([*predicted, f"{agreement:.2f}", *unlike] for predicted, agreement, unlike in cells)
 
 
-def outlier_rows(inputs: ListInputs) -> Cells:
+def outlier_rows(inputs: ListInputs) -> ListRows:
     """Return a row for each unlabeled image, those that are most unlike the labeled ones first.
 
     Raises DasoError if it was not measured how unlike they are.
@@ -38,7 +38,7 @@ def outlier_rows(inputs: ListInputs) -> Cells:
     return [rows[i] for i in np.argsort(-distances, kind="stable")]
 
 
-def suspect_rows(inputs: ListInputs) -> Cells:
+def suspect_rows(inputs: ListInputs) -> ListRows:
     """Return a row for each suspect label, in the order of `rank_suspects`."""
     rows, labels, _, logits, _ = inputs.labeled
     probabilities = calibrated(logits, inputs.temperature)
@@ -69,7 +69,7 @@ def rank_suspects(inputs: ListInputs) -> IntArray:
     return positions
 
 
-def _prediction_cells(inputs: ListInputs) -> Cells:
+def _prediction_cells(inputs: ListInputs) -> ListRows:
     """Return path, predicted class and probability of each unlabeled image."""
     images, probabilities = inputs.unlabeled, inputs.probabilities
     return [
@@ -78,7 +78,7 @@ def _prediction_cells(inputs: ListInputs) -> Cells:
     ]
 
 
-def unlike_cells(inputs: ListInputs) -> Cells:
+def unlike_cells(inputs: ListInputs) -> ListRows:
     """Return how unlike the labeled images each unlabeled image is, and whether it is above the threshold.
 
     Both are empty if it was not measured.
