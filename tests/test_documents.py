@@ -60,7 +60,7 @@ PROOFS = {  # start of a command -> a test that runs such a command; the first o
     "daso predict": "tests/workflow/test_predict.py::test_accuracy_of_predictions_is_that_of_the_report",
     "daso suspects": "tests/workflow/test_lists.py::test_suspect_labels_contradict_predictions",
     "daso outliers": "tests/workflow/test_lists.py::test_outliers_are_sorted_by_distance",
-    "daso pseudo-labels": "tests/workflow/test_lists.py::test_each_unlabeled_photo_has_a_pseudo_label",
+    "daso pseudo-labels": "tests/workflow/test_lists.py::test_pseudo_labels_are_the_predictions_of_the_files",
     "daso export": "tests/workflow/test_predict.py::test_class_added_later_moves_no_name_of_earlier_models",
     "python classify.py": (
         "tests/deploy/test_export.py::test_isolated_program_predicts_six_difficult_files_as_predict_does"
