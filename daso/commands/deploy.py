@@ -20,8 +20,10 @@ model_argument = click.argument(
 @model_argument
 @click.argument("images", nargs=-1, required=True, help="Image files, and folders with images at any depth.")
 @click.option("--csv", "out", type=PATH, help="File for the predictions; default: they are printed.")
-@click.option("--top", type=int, default=3, show_default=True, help="Number of classes in each row.")
-@click.option("--abstain-below", type=float, help="Probability below which a row abstains; default: the model's.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of classes in each row.")
+@click.option(
+    "--abstain-below", type=click.FloatRange(0, 1), help="Probability below which a row abstains; default: the model's."
+)
 @click.option("--prior", help="Class distribution of the images: uniform, train, or a CSV file class,share.")
 @device
 @click.pass_context
@@ -47,6 +49,7 @@ def predict(
     predictor = find_predictor(model, device)
     text, summary = predict_files(predictor, images, out, PredictionOptions(top, abstain_below, prior))
     if out is None:
-        sys.stdout.write(text)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # names of files may be no text
     logging.info("%s", summary)
     context.exit(int(summary.unreadable > 0))

@@ -32,7 +32,7 @@ def export(model: str, form: str, out: Path | None) -> None:
     from daso.deploy.find import find_model
 
     found = find_model(model)
-    folder = out or EXPORTS / found.record["name"]
+    folder = out or EXPORTS / (model if "@" in model else found.record["name"])
     for line in FORMATS[form](found, folder):
         click.echo(line)
     click.echo(f"written: {folder}")

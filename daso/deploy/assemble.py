@@ -17,8 +17,8 @@ from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
 from daso.config.build import encoder_of
 from daso.config.load import load_params
-from daso.config.network import states_preprocessing
-from daso.config.registry import ADDONS, LEARNERS
+from daso.config.network import evaluated_model, states_preprocessing
+from daso.config.registry import ADDONS
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
 from daso.data.features import load_features
@@ -26,14 +26,15 @@ from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
-from daso.deploy.calibration import Calibration, OutOfFold, calibrate
+from daso.deploy.calibration import Calibration, calibrate
+from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
+from daso.methods.addons.logit_adjustment import log_shares
 from daso.models.network import ENCODER, Preprocessing
 from daso.ops.novelty import unlike_other_groups, unlike_threshold
 
-LOGITS = {False: "logits", True: "self_training_logits"}  # of a fit, for methods without and with pseudo-labels
 ENCODED_AT_ONCE = 64  # images encoded at once
 
 
@@ -75,9 +76,11 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
     runs = [load_finished_run(paths.run_folder(run), name=run) for run in run_ids]
     configs = [run.config for run in runs]
     config, store = configs[0], load_store(paths.store(run_ids[0]))
-    for run in runs:
+    for run, each in zip(runs, configs, strict=True):
         if run.result["provenance"]["data_sha256"] != store.sha256:
             raise _changed(run, store.folder)
+        if any(each[part] != config[part] for part in ("method", "protocol", "optimizer", "dataset", "setting")):
+            raise _changed(run, runs[0].folder)
     splits = [_drawn_split(run, store, each) for run, each in zip(runs, configs, strict=True)]
     tensors = {
         f"{MEMBER}.{each['seed']}.{part}": tensor
@@ -85,12 +88,12 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
         for part, tensor in _weights(run, each).items()
     }
     preprocessing, labeled = _labeled(config, store, splits, tensors)
-    folds = [out_of_fold(run, each) for run, each in zip(runs, configs, strict=True)]
-    calibration = calibrate([fold for fold in folds if fold])
+    calibration = calibrate([out_of_fold(each) for each in configs])
     tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
     record = _record(name, runs, configs, store, preprocessing, calibration)
     distances = unlike_other_groups(labeled.features, labeled.groups)
-    record["unlike_above"] = unlike_threshold(distances, labeled.labels, labeled.groups)
+    threshold = unlike_threshold(distances, labeled.labels, labeled.groups)
+    record["unlike_above"] = None if threshold is None else round(threshold, 6)
     return with_digest(record, tensors)
 
 
@@ -114,9 +117,7 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     """
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
-    learner = config["method"]["learner"]
-    own = str(attribute(LEARNERS[learner["name"]], "evaluation_model", learner, "teacher"))
-    state = saved["teacher" if config["protocol"]["evaluation"].get("model") == "ema" else own]
+    state = saved[evaluated_model(config)]
     head = "classifier"
     for addon in config["method"]["addons"]:
         name = attribute(ADDONS[addon["name"]], "evaluation_head", addon)
@@ -127,7 +128,8 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
     for addon in config["method"]["addons"]:
         if addon["name"] == "logit_adjustment" and "eval" in addon["roles"]:
-            weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * _prior(run).log()
+            shares = log_shares(run.result["counts"]["labeled"])
+            weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * shares
     return weights
 
 
@@ -188,24 +190,6 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     return Augmentation(size=dataset["image_size"], **options)
 
 
-def out_of_fold(run: FinishedRun, config: Tree) -> OutOfFold | None:
-    """Return the out-of-fold predictions of a run's recipe; None if it was not fitted or had too few labels.
-
-    A method that learns from unlabeled images otherwise than by self-training has those of supervised learning with LA.
-    """
-    plan = config["plan"]
-    if "fit" not in plan or not any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"]):
-        return None
-    dataset, setting, protocol, _, seed = config["run"].split("/")
-    path = paths.fit_file(dataset, setting, protocol, seed.removeprefix("s"))
-    record = read_checksummed(path, "fit of a split")
-    if record["key"] != plan["fit"]["key"]:
-        raise _changed(run, path)
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-        logits = arrays[LOGITS["of" in plan.get("split", {})]]
-        return OutOfFold(arrays["rows"], arrays["labels"], logits) if not record["note"] else None
-
-
 def _record(
     name: str,
     runs: Sequence[FinishedRun],
@@ -215,7 +199,7 @@ def _record(
     calibration: Calibration,
 ) -> dict[str, Any]:
     params, config = load_params(), configs[0]
-    metrics = [read_checksummed(paths.metrics_file(each["run"]), "metrics of a run") for each in configs]
+    metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
     adjusted = any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"])
@@ -249,6 +233,14 @@ def _record(
         },
         "versions": {"torch": torch.__version__, **({"timm": version("timm")} if network["name"] == "timm" else {})},
     }
+
+
+def _metrics(run: FinishedRun, config: Tree) -> Tree:
+    path = paths.metrics_file(config["run"])
+    metrics = read_checksummed(path, "metrics of a run")
+    if metrics["key"] != run.key:
+        raise DataError(f"{path}: not the metrics of {run.folder}; run `snakemake {path}`")
+    return metrics
 
 
 def _tau(run: FinishedRun, config: Tree) -> float | None:

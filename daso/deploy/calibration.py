@@ -31,21 +31,23 @@ class Calibration(NamedTuple):
     note: str
 
 
-def calibrate(seeds: Sequence[OutOfFold]) -> Calibration:
+def calibrate(of_seeds: Sequence[OutOfFold | str]) -> Calibration:
     """Fit the calibration of a model that averages the logits of seeds.
 
+    If a seed has no out-of-fold predictions, but the reason for it, the model is not calibrated.
     Each image counts with the mean of the logits of the seeds that have it. With the temperature of least
     class-balanced log loss (Guo et al. 2017), the model abstains below the least probability from which on the
     predictions have the accuracy `ACCURACY`, the mean over classes.
     """
-    if not seeds:
-        return Calibration(1.0, 0.0, "not calibrated: too few labels")
-    logits, labels = averaged(seeds)
+    for reason in of_seeds:
+        if isinstance(reason, str):
+            return Calibration(1.0, 0.0, f"not calibrated: {reason}")
+    logits, labels = averaged([seed for seed in of_seeds if not isinstance(seed, str)])
     temperature = fit_temperature(logits, labels)
     confidence, predicted = (logits / temperature).softmax(-1).max(-1)
     below = least_confidence(confidence, predicted == labels, balanced_weights(labels), ACCURACY)
-    note = f"by out-of-fold predictions of {len(labels)} labeled images"
-    return Calibration(temperature, below, note)
+    note = f"calibrated by out-of-fold predictions of {len(labels)} labeled images"
+    return Calibration(round(temperature, 6), round(below, 6), note)
 
 
 def averaged(seeds: Sequence[OutOfFold]) -> tuple[Tensor, Tensor]:

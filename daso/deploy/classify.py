@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-LARGEST_PHOTO = 89_478_485  # of the largest photo
+LARGEST_PHOTO = 89_478_485  # pixels; larger photos are refused
 NEW_SUBFILE_TYPE = 254  # tag of TIFF; an odd value marks a preview, as in camera raw files
 
 
@@ -75,11 +75,11 @@ def resize(image: Image.Image, shape: tuple[int, int], name: str) -> Image.Image
     return image if image.size == shape else image.resize(shape, Image.Resampling[name.upper()])
 
 
-def doubts_of(probability: float, unlike: float, metadata: dict[str, Any]) -> str:
-    """Return the reasons not to trust a prediction."""
+def remarks_of(probability: float, unlike: float, metadata: dict[str, Any]) -> str:
+    """Return the remarks on a prediction."""
     above = metadata["unlike_above"]
-    doubts = {"uncertain": probability < metadata["abstain_below"], "unlike": above is not None and unlike > above}
-    return ", ".join(name for name, doubtful in doubts.items() if doubtful)
+    remarks = {"uncertain": probability < metadata["abstain_below"], "unlike": above is not None and unlike > above}
+    return ", ".join(name for name, applies in remarks.items() if applies)
 
 
 def classify(model: str, photos: list[str]) -> int:
@@ -95,8 +95,10 @@ def classify(model: str, photos: list[str]) -> int:
             continue
         (probabilities,), (unlike,) = session.run(["probabilities", "unlike"], {"images": image[None]})
         best = probabilities.argmax()
-        doubts = doubts_of(probabilities[best], unlike, metadata)
-        print(path, metadata["classes"][best], f"{probabilities[best]:.4f}", f"{unlike:.4f}", doubts, sep="\t")
+        shown = min(max(probabilities[best], 0.0001), 0.9999)  # no number of labels makes a class certain
+        remarks = remarks_of(probabilities[best], unlike, metadata)
+        name = path.encode(errors="replace").decode()  # some names of files are no text
+        print(name, metadata["classes"][best], f"{shown:.4f}", f"{unlike:.4f}", remarks, sep="\t")
     return failed
 
 

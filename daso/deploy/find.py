@@ -8,12 +8,14 @@ from pathlib import Path
 
 from daso.config.load import load_params
 from daso.config.resolve import parse_run, suite_of
-from daso.deploy.assemble import model_of_runs, recommended_model
+from daso.data.run_files import load_finished_run
+from daso.deploy.assemble import model_of_runs, recommended_model, recommended_runs
 from daso.deploy.model import ID_DIGITS, RECORD_FILE, Model, model_id, read_model, save_model
 from daso.deploy.onnx_model import OnnxPredictor
 from daso.deploy.predictor import Predictor, TorchPredictor
 from daso.engine.environment import choose_device
 from daso.errors import DasoError
+from daso.paths import run_folder
 
 ONNX = ".onnx"  # suffix of an exported file
 KEPT = Path("models")  # folder of the models of earlier reports, by suite and digest
@@ -36,12 +38,16 @@ def find_model(name: str) -> Model:
         run = parse_run(load_params(), name)
         return model_of_runs(run.id, [run.id])
     suite_of(load_params(), name)
-    return recommended_model(name)
+    return _kept_runs(name) or recommended_model(name)
 
 
 def find_predictor(name: str, device: str) -> Predictor:
     """Return the predictor of a model by its name, see `find_model`, on a device; of an ONNX file, on the CPU."""
+    if (file := Path(name, f"model{ONNX}")).exists() and not Path(name, RECORD_FILE).exists():
+        name = str(file)
     onnx = name.endswith(ONNX)
+    if onnx and device != "auto":
+        raise DasoError(f"--device {device}: not allowed with an ONNX file, which predicts on the CPU; leave it out")
     predictor = OnnxPredictor(Path(name)) if onnx else TorchPredictor(find_model(name), choose_device(device))
     record = predictor.record
     numbers = f"{len(record['runs'])} runs, {len(record['classes'])} classes"
@@ -56,6 +62,16 @@ def keep_model(suite: str) -> Path:
     if not (folder / RECORD_FILE).exists():
         save_model(model, folder)
     return folder
+
+
+def _kept_runs(suite: str) -> Model | None:
+    """Return the kept model of the present runs of a suite's recommended model; None if it is not kept."""
+    runs = {run: load_finished_run(run_folder(run), name=run).key for run in recommended_runs(suite)}
+    for path in sorted((KEPT / suite).glob(f"*/{RECORD_FILE}")):
+        model = read_model(path.parent)
+        if {run["id"]: run["key"] for run in model.record["runs"]} == runs:
+            return model
+    return None
 
 
 def _kept_model(suite: str, digits: str) -> Model:

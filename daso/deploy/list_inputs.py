@@ -13,17 +13,18 @@ from torch import Tensor
 
 from daso import paths
 from daso.aliases import FloatArray, IntArray, Tree
+from daso.config.fit import temperature_name
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.resolve import parse_run, suite_of
 from daso.data.features import load_features
-from daso.data.files import file_digest, read_checksummed
 from daso.data.open_set import open_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split
 from daso.data.store import FILES, Store, load_store
-from daso.deploy.assemble import LOGITS, out_of_fold, recommended_runs
+from daso.deploy.assemble import recommended_runs
 from daso.deploy.calibration import calibrate
+from daso.deploy.fits import LOGITS, fit_arrays, out_of_fold
 from daso.deploy.seed_images import LabeledImages, SeedImages, UnlabeledImages, labeled_images, unlabeled_images
 from daso.errors import DasoError, DataError
 from daso.ops.novelty import unlike_threshold
@@ -79,8 +80,7 @@ def load_list_inputs(name: str) -> ListInputs:
     configs = [run.config for run in runs]
     store, files = _store_and_files(configs[0])
     seeds = [_seed_images(run, config, store) for run, config in zip(runs, configs, strict=True)]
-    folds = [out_of_fold(run, config) for run, config in zip(runs, configs, strict=True)]
-    temperature = calibrate([fold for fold in folds if fold]).temperature
+    temperature = calibrate([out_of_fold(config) for config in configs]).temperature
     labels = store.labels("train")
     groups = store.groups("train") if store.has_groups else np.arange(len(labels))
     labeled, unlabeled = labeled_images(seeds, labels, groups), unlabeled_images(seeds, groups)
@@ -120,29 +120,15 @@ def _seed_images(run: FinishedRun, config: Tree, store: Store) -> SeedImages:
         )
     (logits,) = run.arrays("unlabeled")
     unknown = np.full((max(len(split.labeled), len(split.unlabeled)), len(store.classes)), np.nan)
-    fit = _fit_arrays(config)
+    fit = fit_arrays(config)
     return SeedImages(
         split.labeled,
-        fit.get(LOGITS["of" in config["plan"].get("split", {})], unknown[: len(split.labeled)]),
+        fit.get(LOGITS[temperature_name(config) or "temperature"], unknown[: len(split.labeled)]),
         fit.get("labeled_unlike", unknown[: len(split.labeled), 0]),
         split.unlabeled,
         logits,
         fit.get("unlabeled_unlike", unknown[: len(split.unlabeled), 0]),
     )
-
-
-def _fit_arrays(config: Tree) -> dict[str, FloatArray]:
-    """Return the arrays of the fit of a run; {} if it has none. Raises DataError if it is missing or another one."""
-    if "fit" not in config["plan"]:
-        return {}
-    dataset, setting, protocol, _, seed = config["run"].split("/")
-    path = paths.fit_file(dataset, setting, protocol, seed.removeprefix("s"))
-    record, arrays = read_checksummed(path, "fit of a split"), path.with_suffix(".npz")
-    digest = file_digest(arrays, "sha256") if arrays.exists() else ""
-    if (record["key"], record["arrays_sha256"]) != (config["plan"]["fit"]["key"], digest):
-        raise DataError(f"{path}: not the fit of {config['run']}; {paths.rebuild_hint(path)}")
-    with np.load(arrays, allow_pickle=False) as content:
-        return dict(content)
 
 
 def _features_of(config: Tree, store: Store) -> Callable[[IntArray], Tensor] | None:

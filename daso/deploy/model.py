@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from daso.config.build import encoder_of
+from daso.config.build import encoder_of, load_encoder
 from daso.config.network import encoder_weights
 from daso.config.registry import trains_on_features
 from daso.data.files import canonical_json, checksummed, read_checksummed, write_file
@@ -108,8 +108,7 @@ def _frozen_encoder(model: Model) -> Encoder:
     if state := _below(model.tensors, ENCODER):
         encoder.load_state_dict(state)
     elif weights := encoder_weights(network):
-        weights.verify()
-        encoder.load_pretrained(weights.path)
+        load_encoder(encoder, weights, {})
     return encoder
 
 

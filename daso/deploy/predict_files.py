@@ -124,8 +124,6 @@ class PredictionRows:
     """Rows of predictions of image files, with the columns `columns`."""
 
     def __init__(self, predictor: Predictor, options: PredictionOptions) -> None:
-        if options.top < 1:
-            raise DasoError(f"--top {options.top}: below the minimum 1; set it to 1 or more")
         self.predictor, self.record = predictor, predictor.record
         self.ratio = ratios(self.record, options.prior)
         self.view = plain_view(self.record, Preprocessing(**self.record["preprocessing"]))

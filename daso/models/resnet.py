@@ -21,7 +21,8 @@ class ResNet(Encoder):
     """ResNet-depth of torchvision without its classifier: (n, 3, H, W) -> (n, 512), or (n, 2048) for depth 50.
 
     `weights` is a file of torchvision's weights, `sha256` its SHA-256 or at least the first 8 digits of it. Images are
-    then normalised as in the training of these weights. Without `weights` all weights are random.
+    then normalised as in the training of these weights. `weights` may also be the id of a finished run, whose images
+    must have been normalised as the dataset states. Without `weights` all weights are random.
     """
 
     layout = torch.channels_last

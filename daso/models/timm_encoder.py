@@ -22,13 +22,13 @@ BY_POSITION = frozenset({"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd
 class TimmEncoder(Encoder):
     """Encoder of timm with pretrained weights: (n, 3, S, S) -> (n, D).
 
-    `weights` is a file, `package` for an installed package that holds the model's weights, or `timm` for timm's cache
-    and, if they are missing there, its hub. `sha256` is the file's SHA-256. Images are resized to `image_size` pixels
-    and normalised as the configuration of the weights states. With `train: head` the encoder is frozen: it runs once
-    over all images, and runs train on its features, with a trainable linear layer of `neck` outputs before the heads if
-    given, and with a `linear` or `cosine` classifier. Otherwise runs train on images, and the classifier is linear:
-    `all` trains all layers, `last:<n>` the last n groups of layers as timm defines them, and `norm` the weights of the
-    normalisation layers, with fixed running statistics. All else is frozen.
+    `weights` is a file, the id of a finished run, `package` for an installed package that holds the model's weights, or
+    `timm` for timm's cache and, if they are missing there, its hub. `sha256` is the file's SHA-256. Images are resized
+    to `image_size` pixels and normalised as the configuration of the weights states. With `train: head` the encoder is
+    frozen: it runs once over all images, and runs train on its features, with a trainable linear layer of `neck`
+    outputs before the heads if given, and with a `linear` or `cosine` classifier. Otherwise runs train on images, and
+    the classifier is linear: `all` trains all layers, `last:<n>` the last n groups of layers as timm defines them, and
+    `norm` the weights of the normalisation layers, with fixed running statistics. All else is frozen.
     """
 
     layered = True

@@ -54,4 +54,4 @@ def test_temperature_stays_within_its_limits():
 
 
 def test_model_without_predictions_is_not_calibrated():
-    assert calibrate([]) == (1.0, 0.0, "not calibrated: too few labels")
+    assert calibrate(["too few labels"]) == (1.0, 0.0, "not calibrated: too few labels")

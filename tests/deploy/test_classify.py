@@ -97,5 +97,5 @@ def test_steps_name_every_choice():
     [(0.51, 0.79, ""), (0.49, 0.79, "uncertain"), (0.51, 0.81, "unlike"), (0.49, 0.81, "uncertain, unlike")],
 )
 def test_remarks_follow_the_thresholds_of_the_model(probability, unlike, expected):
-    assert classify.doubts_of(probability, unlike, record_of(CONVNET, [0])) == expected
-    assert classify.doubts_of(0.51, unlike, record_of(CONVNET, [0], unlike_above=None)) == ""
+    assert classify.remarks_of(probability, unlike, record_of(CONVNET, [0])) == expected
+    assert classify.remarks_of(0.51, unlike, record_of(CONVNET, [0], unlike_above=None)) == ""

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from ruamel.yaml import YAML
 
-from tests.workflow.photos import NETWORK
-from tests.workflow.project import ROOT
+from tests.workflow.photos import NETWORK, with_photos
+from tests.workflow.project import ROOT, Project
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("workflow")]
 pytest.importorskip("timm")
@@ -16,7 +16,8 @@ METHODS = ["supervised_la", "self_training_la", "fixmatch_la_daso"]
 RUN = "own/few/{}/supervised_la/s0"
 
 
-def test_methods_of_photos_train_on_pixels_and_another_network_starts_from_a_run(flowers):
+def test_methods_of_photos_train_on_pixels_and_another_network_starts_from_a_run(tmp_path):
+    flowers = with_photos(Project.create(tmp_path / "project"))
     for name in METHODS:
         shutil.copy(ROOT / f"params/methods/{name}.yaml", flowers.path / "params/methods")
     flowers.edit("methods/fixmatch_la_daso.yaml", lambda tree: tree.pop("where"))  # it names other datasets
@@ -25,7 +26,7 @@ def test_methods_of_photos_train_on_pixels_and_another_network_starts_from_a_run
     def train_in_part(tree):
         optimizer = pixels["optimizer"] | {"warmup": 2}
         evaluation = {**tree["evaluation"], "model": "ema", "predictions": True}
-        overrides = tree["overrides"] | {"optimizer.lr": 0.0005, "optimizer.factor": 1.0}
+        overrides = tree["overrides"] | {f"optimizer.{name}": optimizer[name] for name in ("lr", "warmup", "factor")}
         network = NETWORK | {"train": "last:1"}
         tree |= {"network": network, "optimizer": optimizer, "evaluation": evaluation, "overrides": overrides}
 

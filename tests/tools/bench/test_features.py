@@ -3,6 +3,7 @@
 import pytest
 
 from tools.bench.features import OURS, PLAIN, TIMM, Result, markdown, measure_encode, measure_features
+from tools.bench.pixels import markdown as pixels_markdown
 
 pytestmark = pytest.mark.usefixtures("kept_settings")
 
@@ -26,3 +27,9 @@ def test_page_has_the_median_of_the_ratios_of_rounds():
     assert "| ours | 3000.0 |" in lines
     assert "| ours / plain PyTorch, median of rounds | 1.50 (1.00 to 2.00) |" in lines
     assert "| required | at most 1.5 |" in lines
+
+
+def test_section_on_pixels_has_the_seconds_of_each_part():
+    environment = {"commit": "c", "device": "cpu", "threads": 1, "versions": {}, "peak_mib": 1000.0}
+    result = {"seconds": {"all": (8.0, 7.51)}, "images": {"labeled": 8, "unlabeled": 16}, **environment}
+    assert "| `all` | 8.0 | 7.5 |" in list(pixels_markdown(result, "command"))
