@@ -66,7 +66,7 @@ def test_images_that_are_no_files_have_no_lists(photos):
 
 def test_stale_and_missing_runs_are_refused(photos):
     project = photos.copy(photos.path.parent / "stale")
-    project.edit("protocols/photos.yaml", lambda tree: tree.update(steps=40))
+    project.edit("protocols/photos.yaml", lambda tree: tree["teacher"].update(decay=0.9))
     line = project.call("python", "-m", "daso", "suspects", "photos", fails=True).splitlines()[-1]
     assert line.endswith(f"/s0: {STALE}; run `snakemake --config suite=photos`")
     shutil.rmtree(project.path / "reports/photos")
