@@ -28,6 +28,7 @@ from daso.data.open_set import open_store, rows_by_store
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import check_split, load_split
 from daso.data.store import Store, verify_store
+from daso.data.trained_images import check_start
 from daso.data.weights import Weights
 from daso.errors import DataError
 from daso.machine import cores
@@ -83,6 +84,7 @@ def write_bundle(
                 raise DataError(f"{home / path}: missing {name} of {run}; create it with `snakemake {home / path}`")
         store = stores[dataset] = verified(home / paths.store(run))
         saved = check_split(home / paths.drawn_split(run), store, config["split_config_sha256"])
+        check_start(config, saved, store)
         for source, own in rows_by_store(open_store(store, saved.outside, verified), saved.split.rows):
             stores.setdefault(source.dataset, source)
             rows.setdefault(source.dataset, set()).update(own.tolist())

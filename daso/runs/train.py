@@ -24,6 +24,7 @@ from daso.data.open_set import open_store
 from daso.data.split import SavedSplit, check_split
 from daso.data.split_rows import Split
 from daso.data.store import Store, verify_store
+from daso.data.trained_images import check_start
 from daso.engine import checkpoint, journal
 from daso.engine.environment import describe_environment, out_of_memory
 from daso.engine.feature_pool import load_feature_pools
@@ -136,6 +137,7 @@ def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
         required = method["unlabeled_ratio"] or pseudo_labels
         if required and not len(saved.split.unlabeled):  # possible if classes keep their natural sizes
             raise DataError(f"{job.split}: {no_unlabeled(method['name'])}")
+        check_start(job.config, saved, stores[job.store])
     groups: dict[str, list[int]] = {}  # jobs with the same features, or the same store and images of no class
     for i, job in enumerate(jobs):
         groups.setdefault(canonical_json([str(job.store), splits[i].outside, str(job.features)]), []).append(i)
