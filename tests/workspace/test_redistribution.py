@@ -106,9 +106,11 @@ def test_bundle_of_restricted_images_must_be_private(aves, capsys):
     assert Path("bundle/data/store/aves/train.zip").exists()
 
 
-def test_reports_do_not_read_images():
-    """No module of reports imports stores or runs' images, so that no report can show one."""
+def test_one_module_of_reports_reads_images():
+    """It leaves out those that must not be redistributed, as its own tests show."""
+    readers = set()
     for path in sorted((ROOT / "daso/report").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module not in ("daso.data.store", "daso.data.bundle", "daso.engine.resident"), path
+        modules = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        if {"daso.data.store", "daso.data.bundle", "daso.engine.resident"}.intersection(modules):
+            readers.add(path.relative_to(ROOT).as_posix())
+    assert readers == {"daso/report/results/test_images.py"}
