@@ -143,7 +143,7 @@ def test_bad_list_is_refused(folder, tmp_path, text, message):
 def test_command_stores_oracle_labels_and_reports_a_missing_list(folder, tmp_path, monkeypatch, capsys, caplog):
     source = {"oracle_lists": {"in": {"sha256": "0" * 64, "labels": [0, 1]}}}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("daso.commands.data._resolved_data", lambda dataset, command: {"source": source})
+    monkeypatch.setattr("daso.commands.data.resolved_data", lambda dataset, command: {"source": source})
     assert main(["oracle-labels", "tiny", "data"]) == 1
     assert "data: expected a list of oracle labels (u_train_in_oracle.txt, u_train_out_oracle.txt), got none" in (
         capsys.readouterr().err
