@@ -1,0 +1,65 @@
+"""Models of runs that train on pixels predict what these runs have predicted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from daso.config.keys import Keys
+from daso.config.load import load_params
+from daso.config.resolve import Run, data_config, split_config
+from daso.data.catalog import make_store
+from daso.data.files import checksummed, write_file
+from daso.data.split import load_split, make_split
+from daso.deploy.assemble import model_of_runs, plain_view
+from daso.deploy.predictor import TorchPredictor, network_images
+from daso.models.network import Preprocessing
+from daso.paths import input_files, metrics_file, run_folder, split_file, store_folder
+from daso.runs.train import Execution, Job, train
+
+SETTING = "n20-m80-l20-u10r"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def train_method(workspace):
+    """Return a function that trains a method on digits for the 60 steps of `smoke`, with metrics of no meaning."""
+    params = load_params()
+    store = make_store(data_config(params, "digits"), store_folder("digits"))
+    make_split(split_config(params, "digits", SETTING, 0), store, split_file("digits", SETTING, 0))
+
+    def trained(method):
+        config = Keys(params).resolved(Run("digits", SETTING, "smoke", method, 0))
+        run = config["run"]
+        files = {"store": store_folder("digits"), **input_files(run, config["plan"])}
+        train([Job(config, out=run_folder(run), scratch=Path("scratch"), **files)], Execution(CPU))
+        metrics = {"balanced_accuracy": 0.1, "recall": [0.1] * 10, "precision": [0.1] * 10}
+        write_file(metrics_file(run), checksummed(metrics))
+        return run, store
+
+    return trained
+
+
+def predictions(model, squares):
+    """Return probabilities and `unlike` of stored images."""
+    view = plain_view(model.record, Preprocessing(**model.record["preprocessing"]))
+    return TorchPredictor(model, CPU).probabilities(network_images(view, np.array(squares)))
+
+
+@pytest.mark.parametrize("method", ["fixmatch_abc", "fixmatch_la_inf"])
+def test_model_of_a_run_on_pixels_predicts_as_the_run(train_method, method):
+    """ABC evaluates a head of its own; LA at inference subtracts tau log(prior) from the classifier's logits.
+
+    Labeled images are like themselves up to the 16 bits of the stored features.
+    """
+    run, store = train_method(method)
+    with np.load(run_folder(run) / "predictions.npz") as arrays:
+        logits = torch.from_numpy(arrays["logits"])
+    model = model_of_runs(run, [run])
+    assert model.record["temperature"] == 1
+    probabilities, unlike = predictions(model, store.images("test"))
+    np.testing.assert_allclose(probabilities, logits.softmax(-1).numpy(), atol=1e-5)
+    assert (probabilities.argmax(1) == logits.argmax(1).numpy()).all()
+    labeled = load_split(split_file("digits", SETTING, 0)).split.labeled
+    assert predictions(model, store.images("train", labeled))[1].max() < 1e-5 < np.median(unlike)
