@@ -50,10 +50,10 @@ class RoundDifference(NamedTuple):
     labels: LabelChanges
     method: str
     accuracy: MeanStd  # balanced, of single seeds, over the measured classes
-    before: MeanStd | None  # of the recommended model of the round before
+    before: MeanStd | None  # of the recommended model of the round before; None if more than the labels differs
     interval: ConfidenceInterval | None  # of the difference; None without common test images
     images: int  # common test images of all seeds, each counted once
-    note: str  # reason for no interval
+    note: str  # reason for no interval or no difference
 
     @property
     def difference(self) -> float | None:
@@ -124,7 +124,7 @@ def _difference(before: tuple[Tree, Tree] | None, after: tuple[Tree, Tree], is_p
         return RoundDifference(*own, None, None, 0, "")
     earlier = before[1]
     if _has_other_configuration(earlier, model):
-        return RoundDifference(*own, _mean(earlier), None, 0, OTHER_CONFIGURATION)
+        return RoundDifference(*own, None, None, 0, OTHER_CONFIGURATION)
     pairs, images = _common_images(earlier, model)
     then, names = {earlier["classes"][k] for k in _measured(earlier)}, model["classes"]
     classes = [k for k in _measured(model) if names[k] in then]

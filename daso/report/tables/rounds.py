@@ -21,7 +21,8 @@ ROUNDS_DEFINITIONS = (
     (
         "Difference",
         "to the recommended model of the round before, in points: on the test images common to both rounds, matched by "
-        "content, over the classes that both measure; without an interval, of both means.",
+        "content, over the classes that both measure; without an interval, of both means. "
+        "None if protocol, dataset or method differ.",
     ),
 )
 
@@ -53,13 +54,16 @@ def rounds_table(differences: Sequence[RoundDifference], titles: Mapping[str, st
 
 def rounds_sentences(differences: Sequence[RoundDifference]) -> list[str]:
     """Return what the present labels brought in each setting, such as `10 more labels: +2.1 points (+0.3 to +3.9)`."""
-    present = [each for each in differences if each.is_present and each.difference is not None]
+    present = [each for each in differences if each.is_present and (each.difference is not None or each.note)]
     several = len({each.setting for each in differences}) > 1
     return [f"{f'{each.setting}: ' if several else ''}{_sentence(each)}" for each in present]
 
 
 def _sentence(each: RoundDifference) -> str:
-    points = f"{_changes(each.labels) or 'no other labels'}: {signed_points(each.difference or 0.0)} points"
+    changes = _changes(each.labels) or "no other labels"
+    if each.difference is None:
+        return f"{changes}; no difference is stated, since protocol, dataset or method differ"
+    points = f"{changes}: {signed_points(each.difference)} points"
     if each.interval is None:
         return f"{points}, without an interval ({each.note})"
     interval, remark = _interval(each), _remark(each)

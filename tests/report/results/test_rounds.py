@@ -111,8 +111,12 @@ def test_seeds_are_compared_with_themselves():
 def test_other_protocol_is_not_taken_for_an_effect_of_labels():
     first = record(1, {"0": predictions(images(200), LABELS, BEFORE)}, 80.0)
     for other in ({"configuration": "d"}, {"options": "p"}):
-        _, last = compared(first, record(2, {"0": predictions(images(200), LABELS, AFTER)}, 90.0, **other))
-        assert (last.interval, last.note, last.images) == (None, "other configuration", 0)
+        _, last = compared(first, record(2, {"0": predictions(images(200), LABELS, AFTER)}, 90.0, 40, **other))
+        assert (last.difference, last.interval, last.note, last.images) == (None, None, "other configuration", 0)
+        text = "10 more labels; no difference is stated, since protocol, dataset or method differ"
+        assert rounds_sentences([last]) == [text]
+        cells = rounds_table([last], TITLES).rows[0][5:]
+        assert cells == ["90.0", "–", "–", "–", "other configuration"]
     chosen = record(2, {"0": predictions(images(200), LABELS, AFTER)}, 90.0, options="p", method="self_training_la")
     assert compared(first, chosen)[1].interval is not None  # another recommended model is a result of the labels
 
