@@ -65,8 +65,11 @@ def label_studio(dataset: str, list_: Path, out: Path | None) -> None:
     rows, classes = tasks_of_list(folder, list_)
     out = out or Path(DRAFTS, dataset, "tasks.json")
     interface = out.with_suffix(".xml")
-    write_file(out, f"{json.dumps(tasks(rows, folder.name), indent=1, ensure_ascii=False)}\n".encode())
-    write_file(interface, labeling_interface(classes).encode())
+    write_file(
+        out,
+        f"{json.dumps(tasks(rows, folder.name), indent=1, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace"),
+    )
+    write_file(interface, labeling_interface(classes).encode("utf-8", "surrogateescape"))
     click.echo(f"{out}: {len(rows)} tasks; {interface}: labeling interface with {len(classes)} classes")
     click.echo(f"start: {SERVE}={shlex.quote(str(folder.parent))} {ENABLE}=true label-studio start")
     click.echo(f"storage: add Local files with the path {folder} to the project, then import {out}")

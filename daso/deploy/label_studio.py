@@ -6,7 +6,10 @@ path. Each task also has the path of its photo relative to the folder, which exp
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
@@ -22,7 +25,7 @@ def tasks(rows: Iterable[Mapping[str, str]], folder: str) -> list[dict[str, Any]
     """
     return [
         {
-            "data": {SHOWN_IMAGE: LOCAL_FILES + quote(f"{folder}/{row['path']}"), "path": row["path"]},
+            "data": {SHOWN_IMAGE: LOCAL_FILES + quote(os.fsencode(f"{folder}/{row['path']}")), "path": row["path"]},
             "predictions": [_prediction(row)] if _class(row) else [],
         }
         for row in rows
@@ -40,8 +43,15 @@ def labeling_interface(classes: Iterable[str]) -> str:
 
 def _prediction(row: Mapping[str, str]) -> dict[str, Any]:
     choice = {"from_name": QUESTION, "to_name": SHOWN_IMAGE, "type": "choices", "value": {"choices": [_class(row)]}}
-    score = {"score": float(row["probability"])} if row.get("probability") else {}
-    return {"model_version": "daso", "result": [choice], **score}
+    return {"model_version": "daso", "result": [choice], **_score(row.get("probability", ""))}
+
+
+def _score(probability: str) -> dict[str, float]:
+    """Return the score of a prediction, also with a decimal comma; {} if the cell has no number."""
+    with suppress(ValueError):
+        if math.isfinite(score := float(probability.replace(",", "."))):
+            return {"score": score}
+    return {}
 
 
 def _class(row: Mapping[str, str]) -> str:

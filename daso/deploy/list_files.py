@@ -42,7 +42,7 @@ def _labels(content: bytes) -> set[tuple[str, str]]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if not {PATH_COLUMN, LABEL_COLUMN} <= set(rows.fieldnames or ()):
         return {(text, "")}
-    cells = ((row[PATH_COLUMN].removeprefix(PATH_PREFIX), (row[LABEL_COLUMN] or "").strip()) for row in rows)
+    cells = (((row[PATH_COLUMN] or "").removeprefix(PATH_PREFIX), (row[LABEL_COLUMN] or "").strip()) for row in rows)
     return {(name, label) for name, label in cells if label}
 
 

@@ -163,9 +163,20 @@ def _json_entries(path: Path, content: bytes) -> Iterator[tuple[str, str, list[s
         if annotations is None:
             yield where, str(name), [] if data is not task else _labels(_first(task, LABEL_NAMES))
         else:
+            if not _are_annotations(annotations):
+                raise DataError(f"{path}: {where}: expected annotations with a list of results each; export it again")
             finished = [each for each in annotations if not (each.get("was_cancelled") or each.get("skipped"))]
             for annotation in finished or [{}]:
                 yield where, str(name), _chosen(annotation.get("result", []))
+
+
+def _are_annotations(value: Any) -> bool:
+    """Return True for a list of objects whose `result`, if given, is a list of objects."""
+    return _are_objects(value) and all(_are_objects(each.get("result", [])) for each in value)
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _chosen(results: Sequence[Mapping[str, Any]]) -> list[str]:

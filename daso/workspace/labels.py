@@ -113,7 +113,7 @@ def describe_update(update: LabelUpdate, dataset: str, num_classes: int) -> Iter
             f"{same} unchanged"
         )
     if update.unlabeled:
-        yield f"without a label: {update.unlabeled} of the list"
+        yield f"without a label: {with_noun(update.unlabeled, 'row')}"
     for name in update.new_classes:
         yield f"new class {one_line(name)}: {with_noun(update.sizes[name], 'photo')}"
     if len(update.sizes) != num_classes:

@@ -120,7 +120,7 @@ def test_filled_in_list_comes_back_by_the_path_of_each_photo(photos, label):
         [
             "a: 1 new label, 0 changed, 0 unchanged",
             "b: 1 new label, 0 changed, 0 unchanged",
-            "without a label: 1 of the list",
+            "without a label: 1 row",
             "photos/labels.csv gives the labels from now on: photos added to train/ or test/ need a row",
             "photos/labels.csv: would be written; leave --dry-run out",
         ],
@@ -133,7 +133,7 @@ def test_filled_in_list_comes_back_by_the_path_of_each_photo(photos, label):
         [
             "a: 0 new labels, 0 changed, 1 unchanged",
             "b: 0 new labels, 0 changed, 1 unchanged",
-            "without a label: 1 of the list",
+            "without a label: 1 row",
             "photos/labels.csv: no label changes, nothing written",
         ],
     )

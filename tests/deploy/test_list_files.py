@@ -37,7 +37,9 @@ def test_no_cell_is_a_formula_and_paths_and_names_come_back(tmp_path):
     assert [[row.path, row.label] for row in table.rows] == rows
 
 
-@pytest.mark.parametrize("saved", ["path,label\na.jpg,owl\n", "path;label\na.jpg;owl\n", "path,label\nb.jpg,fox\n"])
+@pytest.mark.parametrize(
+    "saved", ["path,label\na.jpg,owl\n", "label,path\nowl\n", "path;label\na.jpg;owl\n", "path,label\nb.jpg,fox\n"]
+)
 def test_list_with_labels_that_were_filled_in_is_not_overwritten(tmp_path, saved):
     path, columns = tmp_path / "next.csv", ("path", "label")
     path.write_text(saved)

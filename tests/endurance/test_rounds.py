@@ -60,7 +60,7 @@ def test_report_names_the_difference_after_ten_labels(labeled):
     assert labeled.printed.splitlines()[:3] == [
         "a: 5 new labels, 0 changed, 0 unchanged",
         "b: 5 new labels, 0 changed, 0 unchanged",
-        "without a label: 1 of the list",
+        "without a label: 1 row",
     ]
     assert "Labels: " not in labeled.first
     (line,) = (line for line in labeled.read("reports/tiny/summary.txt").splitlines() if line.startswith("Labels: "))

@@ -97,6 +97,10 @@ ERRORS = {
     "[1]": "entry 1: expected a task of Label Studio, got int",
     '[{"id": 1': "not readable JSON (Expecting ',' delimiter",
     '[{"id": 7, "data": {"text": "x"}}]': "task 7: expected a key path or image, got text; rename it",
+    **{
+        f'[{{"id": 7, "data": {{"image": "a.jpg"}}, "annotations": {value}}}]': "task 7: expected annotations with"
+        for value in ("[5]", "3", '[{"result": null}]', '[{"result": [5]}]')
+    },
     '[{"image": "a.jpg", "species": "owl"}]': "no label in 1 entries; expected a column or question named choice",
     'path,label\na.jpg,"{""choices"": [""owl"", ""wren""]}"\n': "line 2: 2 labels of one image, 'owl', 'wren'; keep",
     b"path,label\na.jpg,K\xe4uzchen\n": "line 2: not UTF-8; save it as `CSV UTF-8`",

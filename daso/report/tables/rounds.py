@@ -90,5 +90,5 @@ def _remark(each: RoundDifference) -> str:
         return each.note
     if each.interval.few_differ:
         groups = with_noun(each.interval.differing_groups, "group")
-        return f"they differ on {groups} of test images, too few to show a difference"
+        return f"the two models differ on {groups} of test images, too few to show a difference"
     return NO_DIFFERENCE if each.interval.verdict == NO_DIFFERENCE else ""

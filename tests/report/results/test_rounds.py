@@ -128,7 +128,7 @@ def test_few_differing_images_show_no_difference():
         record(1, {"0": predictions(images(200), LABELS, BEFORE)}, 80.0),
         record(2, {"0": predictions(images(200), LABELS, few)}, 80.5),
     )
-    text = "they differ on 1 group of test images, too few to show a difference"
+    text = "the two models differ on 1 group of test images, too few to show a difference"
     assert rounds_sentences([last]) == [f"no other labels: +0.5 points ({text})"]
 
 
