@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def write_onnx(path: Path, network: Classifier, size: int, metadata: Mapping[str
 
 def _graph(network: Classifier, size: int) -> Any:
     """Return the graph, whose batch axis is free, without the paths and remarks of the exporter."""
+    logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it reports each constant that it merges
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)  # a batch of 1 would become a constant
     try:
         program = torch.onnx.export(
