@@ -46,7 +46,8 @@ def write_onnx(path: Path, network: Classifier, size: int, metadata: Mapping[str
 
 def _graph(network: Classifier, size: int) -> Any:
     """Return the graph, whose batch axis is free, without the paths and remarks of the exporter."""
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it reports each constant that it merges
+    for library in ("onnx_ir", "onnxscript"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # they report each constant that they merge
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)  # a batch of 1 would become a constant
     try:
         program = torch.onnx.export(
