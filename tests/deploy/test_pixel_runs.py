@@ -14,6 +14,7 @@ from daso.data.files import checksummed, write_file
 from daso.data.split import load_split, make_split
 from daso.deploy.assemble import model_of_runs, plain_view
 from daso.deploy.predictor import TorchPredictor, network_images
+from daso.errors import DataError
 from daso.models.network import Preprocessing
 from daso.paths import input_files, metrics_file, run_folder, split_file, store_folder
 from daso.runs.train import Execution, Job, train
@@ -34,7 +35,7 @@ def train_method(workspace):
         run = config["run"]
         files = {"store": store_folder("digits"), **input_files(run, config["plan"])}
         train([Job(config, out=run_folder(run), scratch=Path("scratch"), **files)], Execution(CPU))
-        metrics = {"balanced_accuracy": 0.1, "recall": [0.1] * 10, "precision": [0.1] * 10}
+        metrics = {"key": config["key"], "balanced_accuracy": 0.1, "recall": [0.1] * 10, "precision": [0.1] * 10}
         write_file(metrics_file(run), checksummed(metrics))
         return run, store
 
@@ -63,3 +64,13 @@ def test_model_of_a_run_on_pixels_predicts_as_the_run(train_method, method):
     assert (probabilities.argmax(1) == logits.argmax(1).numpy()).all()
     labeled = load_split(split_file("digits", SETTING, 0)).split.labeled
     assert predictions(model, store.images("train", labeled))[1].max() < 1e-5 < np.median(unlike)
+
+
+def test_metrics_of_another_training_are_refused(train_method):
+    """The model would state the accuracy of the other one."""
+    run, _ = train_method("fixmatch_la_inf")
+    write_file(metrics_file(run), checksummed({"key": "another"}))
+    with pytest.raises(DataError) as error:
+        model_of_runs(run, [run])
+    path = metrics_file(run)
+    assert str(error.value) == f"{path}: not the metrics of {run_folder(run)}; run `snakemake {path}`"
