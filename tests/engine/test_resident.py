@@ -249,7 +249,8 @@ def bundled(tmp_path: Path) -> tuple[Store, list[Split], Store]:
         splits.append(make_split(config | {"class_order": "native"}, whole, path).split)
         run = {"run": f"toy/small/smoke/m/s{seed}", "key": "k", "dataset": {"name": "toy"}, "setting": setting}
         split_digest = digest(config | {"class_order": "native"})
-        runs.append(run | {"seed": seed, "split_config_sha256": split_digest, "plan": {}})
+        protocol = {"network": {"name": "wide_resnet"}}
+        runs.append(run | {"seed": seed, "split_config_sha256": split_digest, "plan": {}, "protocol": protocol})
     write_bundle(tmp_path / "bundle", runs, tmp_path)
     return load_store(tmp_path / "bundle/data/store/toy"), splits, whole
 

@@ -30,6 +30,7 @@ EXEMPT = {
         "daso.commands.results",
         "daso.commands.train",
     },
+    "daso.data.trained_images",
     *{"daso.machine", "daso.paths", "daso.locks", "daso.runs", "daso.runs.train"},
     *{"daso.engine.journal", "daso.engine.lock", "daso.engine.progress", "daso.engine.round_robin"},
     *{"daso.config.code", "daso.config.validate", "daso.config.cache", "daso.config.registry", "daso.config.signature"},
