@@ -101,16 +101,19 @@ def test_kept_model_predicts_the_same_from_another_folder(photos, tmp_path):
 
 
 def test_prediction_of_an_image_does_not_depend_on_the_others(photos):
-    """One of 33 photos alone, and all of them with one thread and two."""
+    """One of 33 photos alone, all of them with one thread and two, and all in reverse order."""
     write_colored(photos.path / "many", 1, 33, 5000)
     predict(photos, "photos", "many/5020.png", "--csv", "one.csv")
     one = rows(photos.read("one.csv"))
+    files = sorted((f"many/{5000 + i}.png" for i in range(33)), reverse=True)
+    predict(photos, "photos", *files, "--csv", "reversed.csv")
     for threads in ("1", "2"):
         predict(photos, "photos", "many", "--csv", f"many{threads}.csv", OMP_NUM_THREADS=threads)
         (row,) = [row for row in rows(photos.read(f"many{threads}.csv")) if row["path"] == "many/5020.png"]
         assert (row["class"], row["path"]) == (one[0]["class"], "many/5020.png")
         for column in ("probability", "probability_2", "unlike"):
             assert float(row[column]) == pytest.approx(float(one[0][column]), abs=1e-4)
+    assert photos.read("reversed.csv") == photos.read("many1.csv")
 
 
 def test_killed_prediction_resumes(photos):
