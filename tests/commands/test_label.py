@@ -17,20 +17,9 @@ from daso.data.folder_digest import digest_folder
 from daso.deploy.list_files import write_list
 from tests.data.photo_cases import save_noise
 from tests.repository import ROOT
+from tests.workflow.photos import natural_dataset
 
-DATASET = """\
-title: Photos
-source: {kind: image_folder, path: photos}
-num_classes: 3
-image_size: 16
-mean: [0.5, 0.5, 0.5]
-std: [0.5, 0.5, 0.5]
-holdout: 0
-class_order: size
-augment: {flip: true, pad: 2, cutout: 4, num_ops: 2, op_probability: 0.5, ops: [color, rotate]}
-settings:
-  all: {labeled: all, unlabeled: all}
-"""
+DATASET = natural_dataset("photos", 3)
 SUITE = """\
 title: Photos
 protocol: smoke

@@ -7,23 +7,11 @@ from collections import Counter
 
 import pytest
 
-from tests.workflow.photos import write_photos
+from tests.workflow.photos import natural_dataset, write_photos
 from tests.workflow.project import METHODS
 
 pytestmark = [pytest.mark.endurance, pytest.mark.xdist_group("dvc")]
-DATASET = """\
-title: photos
-source: {kind: image_folder, path: images}
-num_classes: 2
-image_size: 16
-mean: [0.5, 0.5, 0.5]
-std: [0.5, 0.5, 0.5]
-holdout: 0
-class_order: size
-augment: {flip: true, pad: 2, cutout: 4, num_ops: 2, op_probability: 0.5, ops: [color, rotate]}
-settings:
-  all: {labeled: all, unlabeled: all}
-"""
+DATASET = natural_dataset("images", 2)
 PARTS = [("train/a", 12), ("train/b", 10), ("test/a", 6), ("test/b", 6), ("unlabeled", 20)]
 
 

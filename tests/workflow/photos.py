@@ -18,6 +18,25 @@ NETWORK = {
     "train": "head",
 }
 
+NATURAL_DATASET = """\
+title: photos
+source: {kind: image_folder, path: <path>}
+num_classes: <classes>
+image_size: 16
+mean: [0.5, 0.5, 0.5]
+std: [0.5, 0.5, 0.5]
+holdout: 0
+class_order: size
+augment: {flip: true, pad: 2, cutout: 4, num_ops: 2, op_probability: 0.5, ops: [color, rotate]}
+settings:
+  all: {labeled: all, unlabeled: all}
+"""
+
+
+def natural_dataset(path, classes):
+    """Return the file of a dataset of photos with the class sizes that they have, stored as squares of 16 pixels."""
+    return NATURAL_DATASET.replace("<path>", path).replace("<classes>", str(classes))
+
 
 def write_photos(folder, number, first):
     """Write photos of random pixels, different for each number from `first` on."""
