@@ -8,8 +8,7 @@ from functools import cache
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._pytree import tree_map
+from torch._subclasses.fake_tensor import FakeTensor
 
 from daso.config.build import UpstreamResults, build
 from daso.config.keys import Keys
@@ -22,6 +21,7 @@ from daso.models.network import Network, initialise
 from daso.models.small_convnet import SmallConvNet
 from tests.covering import covering
 from tests.engine.world import batches
+from tests.fake_tensors import faked
 from tests.repository import PARAMS
 from tools.gpu.prepare import changes_text_or_disables
 
@@ -189,20 +189,10 @@ def test_step_has_no_host_device_synchronization(recipe):
     The whole step runs with them, from the selection of its batch to the monitor.
     """
     run = trainer(recipe)
-    chunk = next(run.loader.chunks(0, 3))
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-
-        def fake(leaf):
-            return mode.from_tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf
-
-        for module in run.learner.modules():
-            for name, buffer in module.named_buffers(recurse=False):
-                module._buffers[name] = fake(buffer)
-        for owner in (run, run.monitor, run.loader.inputs.normalize):
-            vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
+    with faked(run) as batch:
         for t in {run.learner.set_phase(t): t for t in range(6)}.values():  # a step of each phase
             run.learner.set_phase(t)
-            run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.runner.step_index)))
+            run.training_step(batch())
     assert isinstance(run.monitor.steps, FakeTensor)
     assert isinstance(run.rate, FakeTensor)
 

