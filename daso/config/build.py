@@ -73,6 +73,7 @@ def build(
         steps=protocol["steps"],
         seed=config["draw_seed"],
         labels=tuple(data.labeled.labels.tolist()),
+        unlabeled_ratio=config["method"]["unlabeled_ratio"],
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
     learner = build_learner(config, env, upstream.options)
