@@ -16,7 +16,7 @@ from daso.draw import Draw
 from daso.methods.on_features import OnFeatures
 from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
-from daso.records import Batch, Losses, Output, Role, Step
+from daso.records import Batch, Env, Losses, Output, Role, Step
 
 Refine = Callable[[Tensor], Tensor]
 
@@ -198,6 +198,13 @@ def forward_jointly(network: Network, **images: Tensor) -> dict[str, Output]:
         view: Output(features[i], logits[i], {name: parts[i] for name, parts in heads.items()})
         for i, view in enumerate(images)
     }
+
+
+def labeled_copy_mask(env: Env) -> Tensor:
+    """Return which images of the unlabeled set are labeled images too: (M,) bool, indexed by `Batch.u_index`."""
+    mask = torch.zeros(env.unlabeled, dtype=torch.bool)
+    mask[list(env.labeled_copies)] = True
+    return mask
 
 
 def _empty_batch(images: Tensor) -> Batch:
