@@ -14,6 +14,8 @@ LEARNERS = {
     "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "multi_view": "daso.methods.learners.multi_view:MultiView",
+    "acr": "daso.methods.learners.acr:ACR",
+    "decon": "daso.methods.learners.decon:DeCon",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
