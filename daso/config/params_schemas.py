@@ -133,15 +133,15 @@ class SGDOptions(Schedule):
     nesterov: bool
 
 
-class AdamWOptions(Schedule):
-    """AdamW and its learning rate."""
+class AdamOptions(Schedule):
+    """Adam or AdamW and its learning rate."""
 
-    algorithm: Literal["adamw"]
+    algorithm: Literal["adam", "adamw"]
     betas: Annotated[list[ShareBelowOne], Length(2, 2)]
     eps: Positive
 
 
-OptimizerOptions = SGDOptions | AdamWOptions
+OptimizerOptions = SGDOptions | AdamOptions
 
 
 class Teacher(TypedDict):
