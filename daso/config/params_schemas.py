@@ -123,6 +123,7 @@ class Schedule(TypedDict):
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
     classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
     layer_decay: NotRequired[PositiveShare]  # factor from a group of layers to the one before; 1 by default
+    state_decay: NotRequired[NonNegative]  # of the student's state after each step, times the rate; 0 by default
 
 
 class SGDOptions(Schedule):

@@ -15,7 +15,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from daso.models.network import ENCODER
+from daso.models.network import ENCODER, Network
 from daso.ops.schedules import learning_rate
 
 SCHEDULE = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
@@ -125,6 +125,26 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019) as `torch.optim.AdamW`, bit for bit."""
 
     functional = staticmethod(adamw)
+
+
+class StateDecay:
+    """Decay of a network's whole state after a step, weights and running statistics (code of Berthelot et al. 2019).
+
+    It follows the update of the EMA model. The tensors that the encoder freezes are left out, and all of an encoder
+    without a trained weight.
+    """
+
+    def __init__(self, network: Network, strength: float) -> None:
+        self.strength = strength
+        encoder = network.encoder
+        trained = any(weight.requires_grad for weight in encoder.parameters())
+        frozen = {f"{ENCODER}{name}" for name in (encoder.frozen if trained else encoder.state_dict())}
+        state = network.state_dict().items()  # tensors of it share the memory of the network's
+        self.tensors = [value for name, value in state if value.is_floating_point() and name not in frozen]
+
+    def apply(self, rate: Tensor) -> None:
+        """Multiply all tensors by 1 - rate * strength in place, given the learning rate () of the step."""
+        torch._foreach_mul_(self.tensors, 1 - rate * self.strength)
 
 
 OPTIMIZERS: dict[str, type[FusedOptimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
