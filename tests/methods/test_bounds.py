@@ -7,9 +7,10 @@ from daso.schema import describe
 
 BOUNDS = {
     "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
-    "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
-    "crest.last_temperature",
-    "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum",
+    "simmatch.threshold simpro.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold "
+    "abc.threshold crest.last_temperature",
+    "a number in [0, 1)": "simmatch.momentum simpro.momentum class_balanced.start ldam.start darp.start "
+    "debias.momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature",
     "'distribution' or a number in [0, 1]": "daso.blend",
     "a number in [-1, 1]": "usadtm.cosine_threshold",
@@ -18,9 +19,9 @@ BOUNDS = {
     "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
-    "debias.strength crest.exponent",
+    "debias.strength simpro.tau crest.exponent",
     f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup",
-    f"an integer of at least 1, {EPOCHS}": "daso.period darp.period crt.steps",
+    f"an integer of at least 1, {EPOCHS}": "simpro.period daso.period darp.period crt.steps",
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
     "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",
     "an integer of at least 2": "crest.generations",
