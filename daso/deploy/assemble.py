@@ -114,7 +114,8 @@ def _drawn_split(run: FinishedRun, store: Store, config: Tree) -> SavedSplit:
 def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     """Return the encoder and the evaluated head of the evaluation model, the head as `classifier`.
 
-    Adjustments of the logits in evaluation, by logit adjustment or DeCon, are added to its biases. Raises DasoError for a head of several layers.
+    Adjustments of the logits in evaluation, by logit adjustment or DeCon, are added to its biases. Raises DasoError for
+    a head of several layers.
     """
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
