@@ -65,7 +65,8 @@ def test_unknown_operation_suggests_the_closest_name(tmp_path):
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
             [
-                "settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, selection, unlabeled_includes_labeled, holdout, outside"
+                "settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, selection, "
+                "unlabeled_includes_labeled, holdout, outside"
             ],
         ),
         ({"n1": 3, "m1": "train", "gamma_l": 1, "holdout": 0}, []),
