@@ -184,12 +184,17 @@ class FitGrid(TypedDict):
     least_labels: PositiveInt  # with fewer labels, weight decay and tau keep their defaults
 
 
+Statistic = Literal["median", "mean", "last"]  # of the test accuracies of a run's last evaluations
+
+
 class Protocol(Training):
     """File of params/protocols."""
 
     title: str
     comparable: bool
     note: NotRequired[str]
+    statistic: NotRequired[Statistic]  # median by default
+    published: NotRequired[Names]  # sources in reports/paper/sources.csv whose authors trained with this protocol
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
@@ -242,6 +247,7 @@ class SuiteTable(TypedDict):
     dataset: str
     settings: Names
     methods: Names  # an entry with `*` is a pattern, which `read_params` expands
+    protocol: NotRequired[str]  # by default the suite's
     controls: NotRequired[Annotated[dict[str, str], Length(1)]]  # method with unlabeled images -> the same without them
     metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
 
