@@ -198,6 +198,7 @@ class Protocol(Training):
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
+    where: NotRequired[dict[str, Changes]]  # pattern of <dataset>/<setting> -> unlabeled_ratio, optimizer.option
     overrides: NotRequired[Changes]
 
 
