@@ -33,6 +33,7 @@ SHORT = {  # options of learners and add-ons that make them active within a few 
     "usadtm": {"warmup": 2},
     "simmatch": {"instance_start": 3},
     "daso": {"warmup": 2, "period": 2},
+    "adello": {"warmup": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
     "darp": {"start": 0.04, "period": 2},
