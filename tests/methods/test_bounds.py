@@ -8,7 +8,8 @@ from daso.schema import describe
 BOUNDS = {
     "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
     "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
-    "crest.last_temperature acr.threshold decon.threshold simpro.threshold",
+    "crest.last_temperature acr.threshold decon.threshold simpro.threshold "
+    "wide_resnet.norm_momentum",
     "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum "
     "acr.momentum decon.momentum simpro.momentum adello.momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature "
