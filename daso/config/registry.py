@@ -31,6 +31,7 @@ ADDONS = {
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
+    "adello": "daso.methods.addons.adello:ADELLO",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {
