@@ -5,10 +5,11 @@ import math
 import pytest
 
 from daso.config.checks import check_run
+from daso.config.epochs import image_numbers
 from daso.config.explain import explain
 from daso.config.load import load_params
 from daso.config.protocol_where import protocol_in
-from daso.config.resolve import Run, resolve
+from daso.config.resolve import Run, resolve, setting_config
 from daso.engine.optimizer import rate_table
 from daso.errors import ParamsError
 from daso.planning.cost import step_digest
@@ -59,7 +60,13 @@ def test_learning_rate_at_the_end(protocol, last):
 
 @pytest.mark.parametrize(
     ("place", "decay", "factor"),
-    [(CIFAR10, 0.04, 0.99994), (CIFAR100, 0.08, 0.99988), (UNIFORM, 0.01, 0.999985), (STL10, 0.01, 0.999985)],
+    [
+        *((CIFAR10, 0.04, 0.99994), (CIFAR100, 0.08, 0.99988), (STL10, 0.01, 0.999985)),
+        (UNIFORM, 0.01, 0.999985),
+        (("cifar10-lt", "n1500-m3000-l100-u1-in"), 0.01, 0.999985),
+        (("cifar10-lt", "n1500-m3000-l100-u150-in"), 0.04, 0.99994),
+        (("cifar100-lt", "n50-m400-l10-u1-first"), 0.01, 0.999985),
+    ],
 )
 @pytest.mark.parametrize("method", ["fixmatch", "supervised"])
 def test_state_decay_of_cdmad_depends_on_the_dataset(place, decay, factor, method):
@@ -67,6 +74,19 @@ def test_state_decay_of_cdmad_depends_on_the_dataset(place, decay, factor, metho
     optimizer = config(place, "cdmad", method)["optimizer"]
     assert optimizer == {**ADAM, "state_decay": decay}
     assert 1 - optimizer["lr"] * optimizer["state_decay"] == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize("dataset", ["cifar10-lt", "cifar100-lt"])
+def test_state_decay_of_cdmad_is_smaller_in_every_setting_of_30_000_images(dataset):
+    """As in the authors' code, which adds labeled and unlabeled images; a setting of a new shape may need an entry."""
+    smaller, many = set(), set()
+    for setting in PARAMS.datasets[dataset]["settings"]:
+        images = image_numbers(PARAMS.datasets[dataset], setting_config(PARAMS, dataset, setting))
+        many |= {setting} if sum(images.values()) >= 30_000 else set()
+        decay = config((dataset, setting), "cdmad")["optimizer"]["state_decay"]
+        smaller |= {setting} if decay == 0.01 else set()
+    assert smaller == many
+    assert 0 < len(many) < len(PARAMS.datasets[dataset]["settings"])
 
 
 def test_unlabeled_ratio_of_simpro_depends_on_the_dataset():
@@ -91,7 +111,7 @@ def source(text, key):
 def test_explain_names_the_entry_that_sets_an_option():
     file, of_simpro = (PARAMS.file("protocol", name) for name in ("cdmad", "simpro"))
     text = explain(PARAMS, "fixmatch", "cdmad", "cifar10-lt/n500-m4000-l100-u1")
-    assert source(text, "optimizer.state_decay").startswith(f"0.01 {file}, where cifar10-lt/*-u1 # from 30,000")
+    assert source(text, "optimizer.state_decay").startswith(f"0.01 {file}, where cifar*-lt/*-u1 # from 30,000")
     assert source(explain(PARAMS, "supervised", "cdmad", "/".join(CIFAR10)), "optimizer.state_decay").startswith(
         f"0.04 {file} # each step"
     )
