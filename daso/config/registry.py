@@ -15,6 +15,8 @@ LEARNERS = {
     "simpro": "daso.methods.learners.simpro:SimPro",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "multi_view": "daso.methods.learners.multi_view:MultiView",
+    "acr": "daso.methods.learners.acr:ACR",
+    "decon": "daso.methods.learners.decon:DeCon",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
@@ -29,6 +31,7 @@ ADDONS = {
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
+    "adello": "daso.methods.addons.adello:ADELLO",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {
