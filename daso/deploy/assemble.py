@@ -16,6 +16,7 @@ from daso.aliases import IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
 from daso.config.build import encoder_of
+from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS
@@ -208,7 +209,6 @@ def _record(
     metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
-    adjusted = any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"])
     return {
         "name": name,
         "method": config["method"]["name"],
@@ -230,7 +230,7 @@ def _record(
         "abstain_below": calibration.abstain_below,
         "calibration": calibration.note,
         "prior": {
-            "implied": "uniform" if adjusted else "train",
+            "implied": "uniform" if balanced_parts(config["method"]) else "train",
             "train": torch.stack([_prior(run) for run in runs]).mean(0).tolist(),
         },
         "accuracy": {

@@ -15,7 +15,7 @@ from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.records import Batch, Env, Losses, Role, Step
 from daso.schema import NonNegative, PositiveShare, ShareBelowOne, Steps
 
-FLOOR = 1e-12  # added to prior^tau before the logarithm
+SHARE_FLOOR = 1e-12  # added to prior^tau before the logarithm
 
 
 class SimPro(Learner):
@@ -32,6 +32,7 @@ class SimPro(Learner):
 
     views = Views(x=("weak", "strong"), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
+    balanced = True
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class SimPro(Learner):
 
     def shift(self, prior: RunningPrior) -> Tensor:
         """Return the adjustment (K,) of logits to a prior, tau log prior with a lower bound."""
-        return (prior.shares**self.tau + FLOOR).log()  # fidelity: simpro-floor
+        return (prior.shares**self.tau + SHARE_FLOOR).log()  # fidelity: simpro-floor
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
