@@ -55,6 +55,26 @@ def unlabeled_without_labels(setting: Mapping[str, Any]) -> bool:
     return setting_kind(setting) in ("others", "lists")
 
 
+def unlabeled_shape(setting: Mapping[str, Any]) -> str:
+    """Return the distribution of a setting's unlabeled classes, as in the column `shape` of results.csv.
+
+    A value of `shape`, `reversed`, `long-tailed`, `uniform`, or `natural` for the images of a dataset without labels or
+    with natural class sizes. If all images that are not held out are unlabeled, it is `uniform`, as on CIFAR.
+    """
+    match setting_kind(setting):
+        case "whole":
+            return "uniform"
+        case "share":
+            return "long-tailed" if setting["gamma"] > 1 else "uniform"
+        case "tails" if "shape" in setting:
+            return str(setting["shape"])
+        case "tails" if setting["gamma_u"] > 1:
+            return "reversed" if setting.get("reversed") else "long-tailed"
+        case "tails":
+            return "uniform"
+    return "natural"
+
+
 def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | None, Counts | None]:
     """Return the labeled and the unlabeled images of every rank of a setting; None if they depend on the data."""
     match setting_kind(setting):

@@ -97,6 +97,18 @@ class Resident(NamedTuple):
     test: Pool
 
 
+def labeled_copies(data: Resident) -> tuple[int, ...]:
+    """Return the rows of the unlabeled pool that are labeled images as drawn, ascending.
+
+    Images that a plan has added to the labeled ones do not count. Pools with images of their own share none.
+    """
+    labeled, unlabeled = data.labeled.rows, data.unlabeled.rows
+    if labeled is None or unlabeled is None:
+        return ()
+    drawn = labeled[: len(labeled) - data.labeled.pseudo_labeled]
+    return tuple(torch.isin(unlabeled, drawn).nonzero().flatten().tolist())
+
+
 def load_resident(store: Store, split: Split, device: torch.device, memory: int | None = None) -> Resident:
     """Load the pools of one split; see `load_all`."""
     return load_all(store, [split], device, memory)[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daso.data.class_sizes import class_sizes, labeled_share, long_tail
+from daso.data.class_sizes import class_sizes, labeled_share, long_tail, unlabeled_shape
 from tests.data.draws import SHORT, numbers
 
 # n1 or m1, gamma, classes 0..5, classes 48..51, classes 97..99, sum over 100
@@ -72,3 +72,28 @@ def test_share_is_an_exact_decimal():
     """0.07 of 100 images are 7; in float64 the product is 7.000000000000001, which would be rounded up to 8."""
     assert labeled_share((100, 101, 200, 1), 0.07) == (7, 8, 14, 1)
     assert labeled_share((70, 71, 30, 1), 0.1) == (7, 8, 3, 1)
+
+
+TAILS = {"n1": 500, "m1": 4000, "gamma_l": 100}
+
+
+@pytest.mark.parametrize(
+    ("setting", "shape"),
+    [
+        ({**TAILS, "gamma_u": 100}, "long-tailed"),
+        ({**TAILS, "gamma_u": 100, "reversed": False}, "long-tailed"),
+        ({**TAILS, "gamma_u": 100, "reversed": True}, "reversed"),
+        ({**TAILS, "gamma_u": 1}, "uniform"),
+        ({**TAILS, "gamma_u": 1, "reversed": True}, "uniform"),
+        ({**TAILS, "gamma_u": 100, "reversed": False, "shape": "middle"}, "middle"),
+        ({**TAILS, "reversed": False, "shape": "inverse-gaussian"}, "inverse-gaussian"),
+        ({"n1": 150, "m1": "all", "gamma_l": 10}, "natural"),
+        ({"n1": 4, "m1": "train", "gamma_l": 1}, "uniform"),
+        ({"n": 5000, "gamma": 100, "share": 0.1}, "long-tailed"),
+        ({"n": 5000, "gamma": 1, "share": 0.1}, "uniform"),
+        ({"labeled": 0.2}, "natural"),
+        ({"labeled": "all", "unlabeled": ["in", "out"]}, "natural"),
+    ],
+)
+def test_shape_of_the_unlabeled_classes(setting, shape):
+    assert unlabeled_shape(setting) == shape

@@ -11,7 +11,7 @@ from daso.data.features import VIEW_KINDS, Features
 from daso.data.split_rows import Split
 from daso.draw import Draw
 from daso.engine.feature_pool import FeaturePool, chosen_views, load_feature_pools
-from daso.engine.resident import Resident
+from daso.engine.resident import Resident, labeled_copies
 from daso.models.features import standardise
 from tests.engine.world import CONFIG, CPU, SUPERVISED, batches
 
@@ -114,6 +114,18 @@ def test_pools_of_a_split_hold_its_images():
     assert torch.allclose(data.labeled.gather(torch.arange(2)), expected, atol=2e-3)
     assert torch.allclose(data.test.gather(torch.tensor([1]))[0], 5 * torch.tensor([5.0, 1.0]) / 26**0.5, atol=3e-3)
     assert data.unlabeled.labels.tolist() == [-1]
+
+
+def test_labeled_copies_of_features():
+    """Image 1 is the first of the unlabeled rows 1, 5 and 3; image 3 was added by a plan."""
+    features, store = stored_features([])
+    split = Split(np.array([0, 1, 3]), np.array([1, 5, 3]), np.array([2]), np.array([1]), np.array([4]))
+    (data,) = load_feature_pools(features, store, [split], CPU)
+    assert labeled_copies(data) == (0,)
+
+
+def test_pools_with_images_of_their_own_share_no_labeled_image():
+    assert labeled_copies(Resident(pool([0, 1]), pool([0, 1]), pool([0]), pool([1]))) == ()
 
 
 def test_held_out_images_are_the_test_pool_if_a_store_has_no_test_images():

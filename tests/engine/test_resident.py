@@ -13,7 +13,7 @@ from daso.data.split import make_split
 from daso.data.split_rows import Split
 from daso.data.store import Store, load_store, write_store
 from daso.engine import resident
-from daso.engine.resident import Pool, Streamed, load_all, load_resident
+from daso.engine.resident import Pool, Streamed, labeled_copies, load_all, load_resident
 
 CPU = torch.device("cpu")
 SIDE = 4
@@ -77,6 +77,15 @@ def test_pseudo_labels_of_a_plan_are_the_labels_of_the_last_labeled_images(store
     assert data.labeled.counts(2) == (1, 2)
     assert data.labeled.counts(2, drawn=True) == (0, 2)
     assert data.unlabeled.counts(2) == data.unlabeled.counts(2, drawn=True) == (1, 0)
+
+
+@pytest.mark.parametrize("memory", [None, 0], ids=["resident", "streamed"])
+def test_labeled_copies_are_rows_of_the_unlabeled_pool(store, memory):
+    """Of the unlabeled rows 9, 17, 39, 2 and 0, the second and the fourth were drawn as labeled; a plan added 9."""
+    split = Split(np.array([30, 2, 17, 9]), np.array([9, 17, 39, 2, 0]), np.array([5]), np.array([0]))
+    assert labeled_copies(load_resident(store, split, CPU, memory)) == (1, 3)
+    assert labeled_copies(load_resident(store, split._replace(pseudo_labeled=np.array([])), CPU, memory)) == (0, 1, 3)
+    assert labeled_copies(load_resident(store, FIRST, CPU, memory)) == ()
 
 
 @pytest.mark.parametrize(
