@@ -67,3 +67,5 @@ class Env(NamedTuple):
     unlabeled_counts: tuple[int, ...] = ()  # true M_k, for oracle methods only; empty if unknown
     drawn_counts: tuple[int, ...] = ()  # N_k without the images that a plan added
     labels: tuple[int, ...] = ()  # (N,) labels of the labeled set, indexed by `Batch.x_index`
+    unlabeled_ratio: int = 0  # unlabeled over labeled images of a batch
+    labeled_copies: tuple[int, ...] = ()  # rows of the unlabeled set that are labeled images too, see `Batch.u_index`

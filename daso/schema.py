@@ -229,7 +229,10 @@ def _variant_mismatches(value: dict[Any, Any], records: list[Any], key: str, clo
         schemas = tuple(each[name] for each in fields if name in each)
         words = isinstance(word, str) and any(get_origin(each) is Literal for each in schemas)
         if words and all(any(mismatches(word, each)) for each in schemas):
-            yield from _union_mismatches(word, schemas, _join(key, name), closed)
+            literals = [each for each in schemas if get_origin(each) is Literal]
+            allowed = tuple(dict.fromkeys(each for literal in literals for each in get_args(literal)))
+            others = [each for each in schemas if each not in literals]
+            yield from _union_mismatches(word, (*others, Literal[allowed]), _join(key, name), closed)
             return
     yield from min((list(mismatches(value, each, key, closed)) for each in records), key=len)
 

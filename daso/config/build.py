@@ -17,7 +17,7 @@ from daso.data.weights import Weights
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.environment import choose_mode, choose_precision
 from daso.engine.feature_pool import FeaturePool
-from daso.engine.resident import Resident
+from daso.engine.resident import Resident, labeled_copies
 from daso.engine.trainer import Trainer
 from daso.errors import DataError, ParamsError
 from daso.methods.base import AddOn, Learner
@@ -73,6 +73,8 @@ def build(
         steps=protocol["steps"],
         seed=config["draw_seed"],
         labels=tuple(data.labeled.labels.tolist()),
+        unlabeled_ratio=config["method"]["unlabeled_ratio"],
+        labeled_copies=labeled_copies(data),
         unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
     )
     learner = build_learner(config, env, upstream.options)

@@ -8,7 +8,7 @@ from daso.aliases import Tree
 from daso.config.open_sets import held_out, holdouts_of_all_classes
 from daso.config.params import NAME_PATTERN, invalid_name
 from daso.constraints import format_value
-from daso.data.class_sizes import has_natural_sizes, required_images, setting_kind
+from daso.data.class_sizes import GAUSSIAN_SHAPES, has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
 
 
@@ -100,6 +100,7 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
                 "set class_order: size"
             )
         return
+    yield from (f"{where}.{line}" for line in _draw_errors(sizes, held))
     n, gamma = ("n", "gamma") if kind == "share" else ("n1", "gamma_l")
     if int(sizes[n] * (1 / sizes[gamma])) < 1:  # in float64, as the split counts: 49 * (1 / 49) is below 1
         yield f"{where}: the rarest class gets no labeled image; lower {gamma} or raise {n}"
@@ -112,6 +113,21 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     if size is not None and need > size:
         fix = {"tails": "lower n1 or m1", "share": "lower n or set holdout: 0"}.get(kind, "lower n1")
         yield f"{where}: a class needs {need} images ({held} of them held out), but the smallest has {size}; {fix}"
+
+
+def _draw_errors(setting: Tree, held: int) -> Iterator[str]:
+    """Yield the errors of the keys that select the sizes and the images of a draw, as text that follows a point."""
+    shape, kind = setting.get("shape"), setting_kind(setting)
+    if shape and setting.get("reversed"):
+        yield f"reversed: not allowed with shape '{shape}'; remove one of them"
+    if shape in GAUSSIAN_SHAPES and "gamma_u" in setting:
+        yield f"gamma_u: not allowed with shape '{shape}', whose sizes follow from m1 alone; remove it"
+    elif shape and setting.get("gamma_u") == 1:
+        yield f"shape: '{shape}' is not allowed with gamma_u: 1, which gives all classes one size; remove it"
+    if "selection" in setting and held:
+        yield f"selection: 'first' is not allowed with images held out ({held} of each class); set holdout: 0"
+    if "unlabeled_includes_labeled" in setting and kind == "whole":
+        yield "unlabeled_includes_labeled: not allowed with m1: train, which includes the labeled images; remove it"
 
 
 def _list_errors(where: str, name: str, tree: Tree) -> Iterator[str]:

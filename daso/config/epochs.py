@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.constraints import EPOCHS
-from daso.data.class_sizes import class_sizes, outside_images, setting_kind, target_classes
+from daso.data.class_sizes import class_sizes, copied_images, outside_images, setting_kind, target_classes
 from daso.errors import ParamsError
 
 TEXT = re.compile(EPOCHS.expression)
@@ -92,7 +92,7 @@ def image_numbers(dataset: Tree, setting: Tree) -> dict[str, int | None]:
     targets = target_classes(setting, dataset["num_classes"])
     labeled, tail = class_sizes(setting, len(targets))
     if kind == "others":
-        unlabeled = known.get("unlabeled")
+        unlabeled = known["unlabeled"] + copied_images(setting, len(targets)) if known else None
     elif kind == "whole" and known and len(targets) == dataset["num_classes"]:
         unlabeled = known["train"] - setting.get("holdout", dataset["holdout"])
     else:

@@ -165,8 +165,9 @@ def _setting_rows(params: Params, setting: str) -> Iterator[TextRow]:
     tree, file = setting_config(params, dataset, name), params.file("dataset", dataset)
     yield from (("",), (f"setting {setting}: {params.datasets[dataset]['title']}",))
     own = params.datasets[dataset]["settings"][name]
+    has_tail = setting_kind(tree) == "tails" and "shape" not in tree
     for key, value in tree.items():
-        if key != "name" and (key != "reversed" or setting_kind(tree) == "tails"):  # others have no tail to reverse
+        if key != "name" and (key != "reversed" or has_tail):  # others have no tail to reverse
             yield f"setting.{key}", format_yaml(value), file if key in own else "default"
     if unknown_classes(tree):
         yield (UNKNOWN_CLASSES_NOTE,)

@@ -10,7 +10,7 @@ from daso.config.explain import TextRow, align_columns
 from daso.config.feasibility import setting_sizes, unknown_classes
 from daso.config.params import Params, components
 from daso.config.resolve import runs, with_upstream
-from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind, target_classes
+from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE, setting_kind, target_classes, unlabeled_shape
 from daso.errors import ParamsError, did_you_mean
 
 
@@ -66,18 +66,25 @@ def _describe_images(setting: Tree, classes: int) -> tuple[str, str]:
         labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma']:g})"
         rest = f"the other {100 - 100 * setting['share']:g} % of each class"
         return labeled, f"unlabeled: {_class_sizes(images['unlabeled_counts'])}, {rest}"
-    labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma_l']:g})"
+    kind, shape = setting_kind(setting), unlabeled_shape(setting)
+    order = ", the first of each class" if "selection" in setting else ""
+    labeled = f"labeled: {_class_sizes(images['counts'])} (gamma {setting['gamma_l']:g}){order}"
+    copies = kind == "whole" or setting.get("unlabeled_includes_labeled")
+    included = ", including the labeled ones" if copies else ""
     if unknown_classes(setting):
-        return labeled, f"unlabeled: all; {UNKNOWN_CLASSES_NOTE}"
-    if setting_kind(setting) == "whole":
-        return labeled, "unlabeled: all images that are not held out, including the labeled ones"
-    order = ", reversed" if setting.get("reversed") else ""
-    return labeled, f"unlabeled: {_class_sizes(images['unlabeled_counts'])} (gamma {setting['gamma_u']:g}{order})"
+        return labeled, f"unlabeled: all{included}; {UNKNOWN_CLASSES_NOTE}"
+    if kind == "whole":
+        return labeled, f"unlabeled: all images that are not held out{included}"
+    gamma = [f"gamma {setting['gamma_u']:g}"] if "gamma_u" in setting else []
+    about = ", ".join([*gamma, *([] if shape in ("long-tailed", "uniform") else [shape])])
+    sizes = _class_sizes(images["unlabeled_counts"], descending="shape" in setting)
+    return labeled, f"unlabeled: {sizes} ({about}){included}"
 
 
-def _class_sizes(counts: object) -> str:
-    """Format counts by rank, as `1,236 images, 500 to 5 per class`."""
+def _class_sizes(counts: object, *, descending: bool = False) -> str:
+    """Format counts, by rank or descending, as `1,236 images, 500 to 5 per class`."""
     numbers = [int(count) for count in counts] if isinstance(counts, Sequence) else []
+    numbers = sorted(numbers, reverse=True) if descending else numbers
     first, last = f"{numbers[0]:,}", f"{numbers[-1]:,}"
     return f"{sum(numbers):,} images, {first if first == last else f'{first} to {last}'} per class"
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 Counts = tuple[int, ...]
+GAUSSIAN_SHAPES = ("gaussian", "inverse-gaussian")  # the only shapes without gamma_u
 # Printed for settings whose unlabeled images may be of any class.
 UNKNOWN_CLASSES_NOTE = "classes of the unlabeled images unknown: no pseudo-label recall or precision"
 
@@ -20,6 +21,16 @@ def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
     if gamma <= 1:
         return (n_head,) * num_classes
     return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
+
+
+def bell(largest: int, num_classes: int) -> Counts:
+    """Return the images of every rank, proportional to a Gaussian over the ranks (Tian et al. 2026).
+
+    Its mean is (K - 1) / 2 and its deviation K / 6; the largest class has `largest` images, others are rounded down.
+    """
+    squares = [(rank - (num_classes - 1) / 2) ** 2 for rank in range(num_classes)]
+    variance = (num_classes / 6) ** 2
+    return tuple(int(largest * math.exp((min(squares) - square) / (2 * variance))) for square in squares)
 
 
 def labeled_share(whole: Counts, share: float) -> Counts:
@@ -75,8 +86,41 @@ def unlabeled_shape(setting: Mapping[str, Any]) -> str:
     return "natural"
 
 
+def unlabeled_tail(setting: Mapping[str, Any], num_classes: int) -> Counts:
+    """Return the images of every rank that a setting of the kind `tails` draws as unlabeled ones.
+
+    With the long tail M_0 >= ... >= M_(K-1): `reversed`: M_(K-1), ..., M_0; `middle`: the even positions descending,
+    then the odd ones ascending; `head-tail`: the odd positions ascending, then the even ones descending (Du et al.
+    2024); `arbitrary`: the long tail itself, which the split's seed shuffles (Hou et al. 2025). `gaussian` is `bell`;
+    `inverse-gaussian` has largest + smallest - count images for each count of `bell` (Tian et al. 2026).
+    """
+    shape = unlabeled_shape(setting)
+    if shape in GAUSSIAN_SHAPES:
+        sizes = bell(setting["m1"], num_classes)
+        return sizes if shape == "gaussian" else tuple(max(sizes) + min(sizes) - n for n in sizes)
+    tail = long_tail(setting["m1"], setting["gamma_u"], num_classes)
+    match shape:
+        case "reversed":
+            return tail[::-1]
+        case "middle":
+            return tail[::2][::-1] + tail[1::2]
+        case "head-tail":
+            return tail[1::2] + tail[::2][::-1]
+    return tail
+
+
+def copied_images(setting: Mapping[str, Any], num_classes: int) -> int:
+    """Return the number of labeled images that a setting adds to all images without a label; 0 for other settings."""
+    if not (setting_kind(setting) == "others" and setting.get("unlabeled_includes_labeled")):
+        return 0
+    return sum(long_tail(setting["n1"], setting["gamma_l"], num_classes))
+
+
 def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | None, Counts | None]:
-    """Return the labeled and the unlabeled images of every rank of a setting; None if they depend on the data."""
+    """Return the labeled and the unlabeled images of every rank of a setting; None if they depend on the data.
+
+    The seed of a split shuffles the unlabeled sizes of the shape `arbitrary`, which are in descending order here.
+    """
     match setting_kind(setting):
         case "natural" | "lists":
             return None, None
@@ -85,9 +129,11 @@ def class_sizes(setting: Mapping[str, Any], num_classes: int) -> tuple[Counts | 
             labeled = labeled_share(whole, setting["share"])
             return labeled, tuple(n - n_labeled for n, n_labeled in zip(whole, labeled, strict=True))
         case "tails":
-            tail = long_tail(setting["m1"], setting["gamma_u"], num_classes)
-            unlabeled = tail[::-1] if setting.get("reversed") else tail
-            return long_tail(setting["n1"], setting["gamma_l"], num_classes), unlabeled
+            labeled = long_tail(setting["n1"], setting["gamma_l"], num_classes)
+            unlabeled = unlabeled_tail(setting, num_classes)
+            if setting.get("unlabeled_includes_labeled"):
+                unlabeled = tuple(n + m for n, m in zip(labeled, unlabeled, strict=True))
+            return labeled, unlabeled
     return long_tail(setting["n1"], setting["gamma_l"], num_classes), None
 
 

@@ -117,16 +117,34 @@ class OutsideDataset(TypedDict):
 
 
 Outside = OutsideClasses | OutsideDataset
+Shape = Literal["middle", "head-tail", "gaussian", "inverse-gaussian", "arbitrary"]  # see `class_sizes.unlabeled_tail`
+Selection = Literal["first"]  # by the order of the images instead of the seed
 
 
 class Tails(TypedDict):
-    """One long tail of labeled and one of unlabeled images (Oh et al. 2022)."""
+    """Long tails of labeled and unlabeled images (Oh et al. 2022), or another `shape` of the unlabeled classes."""
 
     n1: PositiveInt
     m1: NonNegativeInt
     gamma_l: Gamma
-    gamma_u: Gamma
+    gamma_u: Gamma  # with a Gaussian shape refused by `config.dataset_checks`
     reversed: NotRequired[bool]
+    shape: NotRequired[Shape]
+    selection: NotRequired[Selection]
+    unlabeled_includes_labeled: NotRequired[bool]
+    holdout: NotRequired[NonNegativeInt]
+    outside: NotRequired[Outside]
+
+
+class Gaussian(TypedDict):
+    """One long tail of labeled images; unlabeled classes of sizes by a Gaussian or its inverse (Tian et al. 2026)."""
+
+    n1: PositiveInt
+    m1: NonNegativeInt
+    gamma_l: Gamma
+    shape: Literal["gaussian", "inverse-gaussian"]
+    selection: NotRequired[Selection]
+    unlabeled_includes_labeled: NotRequired[bool]
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]
 
@@ -137,6 +155,8 @@ class Others(TypedDict):
     n1: PositiveInt
     m1: Literal["all", "train"]
     gamma_l: Gamma
+    selection: NotRequired[Selection]
+    unlabeled_includes_labeled: NotRequired[bool]
     holdout: NotRequired[NonNegativeInt]
     outside: NotRequired[Outside]
 
@@ -169,7 +189,7 @@ class Lists(TypedDict):
     outside: NotRequired[Outside]  # refused by `config.checks`
 
 
-Setting = Tails | Others | Share | Natural | Lists
+Setting = Tails | Gaussian | Others | Share | Natural | Lists
 
 
 class SplitConfig(TypedDict):

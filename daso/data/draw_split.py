@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from daso.aliases import IntArray
-from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind
+from daso.data.class_sizes import Counts, class_sizes, long_tail, setting_kind, unlabeled_shape, unlabeled_tail
 from daso.data.split_rows import Split
 from daso.errors import DataError
 
@@ -37,20 +37,33 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
 
     Four steps: hold out holdout // K rows of every class; of the rest, use the first n1 of every class as labeled pool
     and the next m1 as unlabeled pool; cut each pool to its long tail, unless its gamma is at most one. The labeled rows
-    that are cut off are not used. `setting`: n1, m1, gamma_l, gamma_u, reversed (of the unlabeled tail).
+    that are cut off are not used. `setting`: n1, m1, gamma_l, gamma_u, reversed (of the unlabeled tail). With `shape`,
+    the unlabeled pool is cut to the sizes of `unlabeled_tail`, in the order of the ranks.
 
     If m1 is `all`, the unlabeled rows are all rows without a label, in order, gamma_u is unknown, and the labeled tail
     is cut from all rows not held out. If m1 is `train`, the labeled tail is cut in the same way, and the unlabeled rows
     are all rows not held out, in order, the labeled ones included. Otherwise rows without a label are never drawn.
     Rows of rank K or above are never drawn.
+
+    `selection: first` holds out none and draws by the order of the rows: see `_draw_first`. With
+    `unlabeled_includes_labeled`, the unlabeled rows are preceded by the labeled ones.
     """
-    k, n1, m1 = num_classes, setting["n1"], setting["m1"]
-    ascending = list(range(k))
+    if setting.get("selection") == "first":
+        split = _draw_first(ranks, setting, num_classes, seed)
+    else:
+        split = _draw_by_seed(ranks, setting, num_classes, holdout, seed)
+    if setting.get("unlabeled_includes_labeled"):
+        return split._replace(unlabeled=np.concatenate([split.labeled, split.unlabeled]))
+    return split
+
+
+def _draw_by_seed(ranks: IntArray, setting: Mapping[str, Any], k: int, holdout: int, seed: int) -> Split:
+    n1, m1, ascending = setting["n1"], setting["m1"], list(range(k))
     every = _shuffled(ranks, np.flatnonzero((ranks >= 0) & (ranks < k)), ascending, seed)
     held = holdout // k
     validation = _concatenated(rows[:held] for rows in every)
     rest = _concatenated(rows[held:] for rows in every)
-    if setting_kind(setting) in ("others", "whole"):
+    if setting_kind(setting) != "tails":
         labeled = _cut_to_tail(ranks, rest, ascending, long_tail(n1, setting["gamma_l"], k), seed)
         return Split(labeled, np.sort(rest) if m1 == "train" else np.flatnonzero(ranks < 0), validation)
 
@@ -59,11 +72,39 @@ def draw(ranks: IntArray, setting: Mapping[str, Any], *, num_classes: int, holdo
     unlabeled = _concatenated(rows[n1 : n1 + m1] for rows in pools)
     if setting["gamma_l"] > 1:
         labeled = _cut_to_tail(ranks, labeled, ascending, long_tail(n1, setting["gamma_l"], k), seed)
-    if setting["gamma_u"] > 1:
+    if "shape" in setting:
+        unlabeled = _cut_to_tail(ranks, unlabeled, ascending, _unlabeled_sizes(setting, k, seed), seed)
+    elif setting["gamma_u"] > 1:
         # Reversed, the last class is the most frequent one and is visited first.
         visit = ascending[::-1] if setting["reversed"] else ascending
         unlabeled = _cut_to_tail(ranks, unlabeled, visit, long_tail(m1, setting["gamma_u"], k), seed)
     return Split(labeled, unlabeled, validation)
+
+
+def _draw_first(ranks: IntArray, setting: Mapping[str, Any], k: int, seed: int) -> Split:
+    """Draw the first n_k rows of every class as labeled and the next m_k as unlabeled ones (Wei and Gan 2023).
+
+    Only the sizes of the shape `arbitrary` depend on the seed. A word as m1 selects the rows that it selects in `draw`.
+    """
+    every = [np.flatnonzero(ranks == rank) for rank in range(k)]
+    sizes = long_tail(setting["n1"], setting["gamma_l"], k)
+    labeled, none = _concatenated(rows[:n] for rows, n in zip(every, sizes, strict=True)), np.empty(0, np.int64)
+    match setting_kind(setting):
+        case "others":
+            return Split(labeled, np.flatnonzero(ranks < 0), none)
+        case "whole":
+            return Split(labeled, np.sort(_concatenated(every)), none)
+    cuts = zip(every, sizes, _unlabeled_sizes(setting, k, seed), strict=True)
+    return Split(labeled, _concatenated(rows[n : n + m] for rows, n, m in cuts), none)
+
+
+def _unlabeled_sizes(setting: Mapping[str, Any], k: int, seed: int) -> Counts:
+    """Return the unlabeled images of every rank, with the shape `arbitrary` as the seed shuffles them."""
+    sizes = unlabeled_tail(setting, k)
+    if unlabeled_shape(setting) != "arbitrary":
+        return sizes
+    # A stream of its own: a class order drawn by the seed would undo a permutation from the same stream.
+    return tuple(np.random.RandomState([seed, 1]).permutation(sizes).tolist())
 
 
 def _cut_to_tail(ranks: IntArray, rows: IntArray, visit: Sequence[int], tail: Counts, seed: int) -> IntArray:

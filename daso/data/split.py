@@ -76,9 +76,9 @@ def make_split(config: Mapping[str, Any], store: Store, out: Path) -> SavedSplit
     """Draw a split of a store and save it atomically.
 
     `config` has dataset, setting ({name, n1, m1, gamma_l, gamma_u, reversed}, {name, n, gamma, share}, {name, labeled}
-    or {name, labeled, unlabeled}), seed, num_classes, holdout and class_order. The unlabeled images of a setting with
-    `outside` are drawn with `open_store`. Raises DataError if the store has a different dataset, a class has too few
-    images, or the unlabeled images of the setting are missing in the store.
+    or {name, labeled, unlabeled}; `draw` has further keys), seed, num_classes, holdout and class_order. The unlabeled
+    images of a setting with `outside` are drawn with `open_store`. Raises DataError if the store has a different
+    dataset, a class has too few images, or the unlabeled images of the setting are missing in the store.
     """
     k, seed, setting = config["num_classes"], config["seed"], config["setting"]
     store = open_store(store, setting.get("outside"))
@@ -201,9 +201,16 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
 
 
 def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
-    """Return the labels (n,) of a part: pseudo-labels for images that a plan added, else labels of the train part."""
-    own, pseudo_labels = labels[split.parts[part]], split.pseudo_labeled
-    return np.concatenate([own[: len(own) - len(pseudo_labels)], pseudo_labels]) if part == "labeled" else own
+    """Return the labels (n,) of a part: pseudo-labels for images that a plan added, else labels of the train part.
+
+    Labeled images among unlabeled ones of unknown class are unknown too, so that no metric is that of these alone.
+    """
+    own, drawn = labels[split.parts[part]], len(split.labeled) - len(split.pseudo_labeled)
+    if part == "labeled":
+        return np.concatenate([own[:drawn], split.pseudo_labeled])
+    if part == "unlabeled" and (own < 0).any():
+        return np.where(np.isin(split.unlabeled, split.labeled[:drawn]), -1, own)
+    return own
 
 
 def _per_class(labels: IntArray, num_classes: int) -> Counts:

@@ -18,7 +18,7 @@ from daso.augment.views import Augmentation
 from daso.config.build import encoder_of
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
-from daso.config.registry import ADDONS
+from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
 from daso.data.features import load_features
@@ -118,9 +118,10 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
     state = saved[evaluated_model(config)]
-    head = "classifier"
-    for addon in config["method"]["addons"]:
-        name = attribute(ADDONS[addon["name"]], "evaluation_head", addon)
+    head, method = "classifier", config["method"]
+    parts = [(LEARNERS, method["learner"]), *((ADDONS, addon) for addon in method["addons"])]
+    for registry, part in parts:
+        name = attribute(registry[part["name"]], "evaluation_head", part)
         head = f"heads.{name}" if name else head
     names = [name for name in state if name.startswith((ENCODER, f"{head}."))]
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}

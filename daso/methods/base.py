@@ -16,7 +16,7 @@ from daso.draw import Draw
 from daso.methods.on_features import OnFeatures
 from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
-from daso.records import Batch, Losses, Output, Role, Step
+from daso.records import Batch, Env, Losses, Output, Role, Step
 
 Refine = Callable[[Tensor], Tensor]
 
@@ -75,9 +75,10 @@ class AddOn(nn.Module):
 class Learner(nn.Module):
     """Training step of a method: `step` computes the losses and runs the hooks of the add-ons in order."""
 
-    views: ClassVar[Views]
+    views: Views
     provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "labeled_teacher"
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
 
@@ -109,9 +110,8 @@ class Learner(nn.Module):
         """Return the logits (n, K) of the evaluation model, before and after the add-ons' `adjust`."""
         network: Network = getattr(models, self.evaluation_model)
         out = network(images)
-        logits = out.logits
-        for addon in self.chain:
-            logits = out.heads[addon.evaluation_head] if addon.evaluation_head else logits
+        heads = [part.evaluation_head for part in (self, *self.chain) if part.evaluation_head]
+        logits = out.heads[heads[-1]] if heads else out.logits
         return logits, self.adjust(logits, Role.EVAL, Step(_empty_batch(images), {"eval": out}))
 
     def embed(self, images: Tensor, models: Models) -> Tensor:
@@ -198,6 +198,13 @@ def forward_jointly(network: Network, **images: Tensor) -> dict[str, Output]:
         view: Output(features[i], logits[i], {name: parts[i] for name, parts in heads.items()})
         for i, view in enumerate(images)
     }
+
+
+def labeled_copy_mask(env: Env) -> Tensor:
+    """Return which images of the unlabeled set are labeled images too: (M,) bool, indexed by `Batch.u_index`."""
+    mask = torch.zeros(env.unlabeled, dtype=torch.bool)
+    mask[list(env.labeled_copies)] = True
+    return mask
 
 
 def _empty_batch(images: Tensor) -> Batch:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from daso.draw import stream_key
-from daso.ops.distributions import count
+from daso.ops.distributions import count, running_mean, shares
 from daso.ops.rows import write_rows
 
 
@@ -103,6 +103,35 @@ class Histogram(nn.Module):
         due = ((t + 1) % self.period == 0) & (t + 1 < self.steps)
         self.published.copy_(torch.where(due, counts, self.published))
         self.counts.copy_(torch.where(due, torch.zeros_like(counts), counts))
+
+
+class RunningPrior(nn.Module):
+    """Exponential moving average of the class distribution of consecutive sets of images, uniform at the start.
+
+    `start` are counts (K,) whose shares replace the uniform start. `offset` is added to the total count of a set.
+    """
+
+    shares: Tensor  # (K,)
+
+    def __init__(
+        self, num_classes: int, momentum: float, *, start: Sequence[float] | None = None, offset: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.momentum, self.offset = momentum, offset
+        self.register_buffer("shares", shares(start or (1,) * num_classes))
+
+    def updated(self, counts: Tensor) -> Tensor:
+        """Return the average (K,) after a set with these counts (K,); writes no state.
+
+        They are sums of probabilities or numbers of labels. A set without images leaves the average unchanged.
+        """
+        total = counts.sum() + self.offset
+        moved = running_mean(self.shares, counts / torch.where(total > 0, total, 1.0), self.momentum)
+        return torch.where(total > 0, moved, self.shares)
+
+    def commit(self, shares: Tensor) -> None:
+        """Write the updated average in place."""
+        self.shares.copy_(shares)
 
 
 class RecentState(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,9 +28,20 @@ def running_mean(mean: Tensor, batch_mean: Tensor, momentum: float) -> Tensor:
     return momentum * mean + (1 - momentum) * batch_mean
 
 
+def logit_shift(prior: Tensor, tau: float) -> Tensor:
+    """Return tau * log prior (K,) to be added to logits, tau may be negative (Menon et al. 2021, Eq. 10)."""
+    return tau * prior.clamp(min=torch.finfo(prior.dtype).tiny).log()
+
+
+def shares(counts: Sequence[float]) -> Tensor:
+    """Return the share (K,) of each class, float32, given the number of its images."""
+    sizes = torch.tensor(counts, dtype=torch.float64)
+    return (sizes / sizes.sum()).float()
+
+
 def debiased(logits: Tensor, mean: Tensor, strength: float) -> Tensor:
     """Return logits (n, K) - strength * log of a mean prediction (K,); strength may be negative (Wang et al. 2022)."""
-    return logits - strength * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+    return logits - logit_shift(mean, strength)
 
 
 def temper(weights: Tensor, temperature: float) -> Tensor:

@@ -38,6 +38,7 @@ from daso.report.results.published import (
 from daso.report.results.sources import Row
 
 PROTOCOL = "paper"  # of a table that no suite reproduces
+OTHER_DRAWS = {"shape", "selection", "unlabeled_includes_labeled"}  # keys of settings that Oh et al. 2022 do not have
 
 
 class Match(NamedTuple):
@@ -84,8 +85,9 @@ def match(params: Params, printed: Row) -> Match:
     ]
     settings = [
         name
-        for name in params.datasets.get(dataset, {}).get("settings", {})
-        if cell_key(dataset, setting_config(params, dataset, name), printed, metric) == row_key(printed)
+        for name, own in params.datasets.get(dataset, {}).get("settings", {}).items()
+        if not own.keys() & OTHER_DRAWS
+        and cell_key(dataset, setting_config(params, dataset, name), printed, metric) == row_key(printed)
     ]
     missing = []
     if dataset not in params.datasets:

@@ -15,7 +15,7 @@ from daso.config.keys import Keys
 from daso.config.open_sets import stores_of
 from daso.config.params import Params
 from daso.config.resolve import Run, split_config
-from daso.data.class_sizes import class_sizes, outside_images, unlabeled_without_labels
+from daso.data.class_sizes import class_sizes, copied_images, outside_images, unlabeled_without_labels
 from daso.data.files import canonical_json, read_json
 from daso.paths import MANIFEST, split_file, store_folder
 from daso.planning.sizes import FileSizes, file_sizes
@@ -93,7 +93,7 @@ def images_of(params: Params, run: Run) -> dict[str, int]:
     if isinstance(names := setting.get("unlabeled"), list):
         without_labels = sum(params.datasets[run.dataset]["subsets"][name] for name in names)
     rest = without_labels if unlabeled_without_labels(setting) else images["train"] - holdout
-    inside = rest if tail is None else sum(tail)
+    inside = rest + copied_images(setting, classes) if tail is None else sum(tail)
     unlabeled = inside + outside_images(setting, inside)
     return {"unlabeled": unlabeled, "validation": holdout // classes * classes, "test": images["test"]}
 

@@ -77,6 +77,7 @@ def _env(config: Config, feature_dim: int, unlabeled: int) -> Env:
     known |= setting_sizes(config["setting"], classes)
     labels = tuple(k for k, count in enumerate(known["counts"]) for _ in range(count))
     known |= {"labels": labels, "labeled": len(labels), "unlabeled": unlabeled}
+    known |= {"unlabeled_ratio": config["method"]["unlabeled_ratio"]}
     return Env(classes, feature_dim, batch_size=protocol["batch_size"], steps=protocol["steps"], **known)
 
 

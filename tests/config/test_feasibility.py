@@ -174,10 +174,10 @@ def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
 @pytest.mark.parametrize("method", PARAMS.methods)
 def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
-    cls = component(LEARNERS[tree["learner"]["name"]])
-    assert unlabeled_views(tree["learner"]) == cls.views.u
-    assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == cls.provides
     env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10)
+    learner = component(LEARNERS[tree["learner"]["name"]])(env, **given_options(tree["learner"]))
+    assert unlabeled_views(tree["learner"]) == learner.views.u
+    assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == learner.provides
     for kind, part in components(tree):
         if kind == "add-on":
             built = component(ADDONS[part["name"]])(env, **given_options(part))

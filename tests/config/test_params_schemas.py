@@ -64,7 +64,10 @@ def test_unknown_operation_suggests_the_closest_name(tmp_path):
         ),
         (
             {"n1": 3, "m1": "all", "gamma_l": 2, "reversed": True},
-            ["settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, holdout, outside"],
+            [
+                "settings.x: unknown key 'reversed'; choose one of n1, m1, gamma_l, selection, "
+                "unlabeled_includes_labeled, holdout, outside"
+            ],
         ),
         ({"n1": 3, "m1": "train", "gamma_l": 1, "holdout": 0}, []),
         ({"n": 5, "gamma": 2, "share": 0.1}, []),

@@ -78,3 +78,18 @@ def test_pseudo_labels_have_no_gradient(env, batch, models):
     losses, _ = fixmatch(env, threshold=0.5).step(batch, models)
     (grad,) = torch.autograd.grad(losses["consistency"], batch.u["weak"], allow_unused=True)
     assert grad is None or not grad.any()
+
+
+def test_two_strong_views_have_the_mean_of_their_losses(env, batch, models):
+    """Pseudo-labels 0 and 1 of the first and the third image; the strong views' logits are (1, 0, 0) and (0, 1, 0).
+
+    log(e + 2) - 1 = .551445 for the view that agrees, log(e + 2) = 1.551445 for the other one: of three images
+    (.551445 + 1.551445 + 1.551445 + .551445) / 2 / 3.
+    """
+    learner = fixmatch(env, strong_views=2)
+    first, second = torch.eye(3)[[0, 0, 0]], torch.eye(3)[[1, 1, 1]]
+    student = FixedOutputs(torch.cat([torch.zeros(2, 3), WEAK.log(), first, second]))
+    views = dict.fromkeys(("weak", "strong", "strong2"), batch.u["weak"][:3])
+    assert learner.views.u == tuple(views)
+    losses, _ = learner.step(batch._replace(u=views, u_index=torch.arange(3)), models._replace(student=student))
+    assert losses["consistency"].item() == pytest.approx(0.700963, abs=1e-5)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.methods.memory import ClassQueue, Histogram, MemoryBank, RecentMean
+from daso.methods.memory import ClassQueue, Histogram, MemoryBank, RecentMean, RunningPrior
 
 
 def push(queue, values, labels):
@@ -123,3 +123,25 @@ def test_bank_starts_with_random_unit_vectors_of_the_seed():
     assert torch.equal(rows, same_seed)
     assert rows.norm(dim=1).tolist() == pytest.approx([1.0] * 50, abs=1e-5)
     assert (rows @ other_seed.T).abs().max() < 0.5
+
+
+def test_running_prior_is_an_average_of_shares():
+    """.9 x 1/3 + .1 x (.6, .2, .2) from counts (3, 1, 1); no images change nothing; then .9 of it + .1 x (0, 0, 1)."""
+    prior = RunningPrior(3, 0.9)
+    prior.commit(prior.updated(torch.tensor([3.0, 1.0, 1.0])))
+    assert prior.shares.tolist() == pytest.approx([0.36, 0.32, 0.32])
+    prior.commit(prior.updated(torch.zeros(3)))
+    assert prior.shares.tolist() == pytest.approx([0.36, 0.32, 0.32])
+    prior.commit(prior.updated(torch.tensor([0.0, 0.0, 0.5])))
+    assert prior.shares.tolist() == pytest.approx([0.324, 0.288, 0.388])
+
+
+def test_running_prior_starts_at_given_counts_and_adds_its_offset():
+    """From (.6, .3, .1): .9 (.6, .3, .1) + .1 (2, 1, 0) / 4; without images only the offset is divided by: .9 of it."""
+    prior = RunningPrior(3, 0.9, start=(6, 3, 1), offset=1.0)
+    assert prior.updated(torch.tensor([2.0, 1.0, 0.0])).tolist() == pytest.approx([0.59, 0.295, 0.09])
+    assert prior.updated(torch.zeros(3)).tolist() == pytest.approx([0.54, 0.27, 0.09])
+
+
+def test_running_prior_is_in_the_checkpoint():
+    assert RunningPrior(3, 0.9).state_dict().keys() == {"shares"}

@@ -27,7 +27,7 @@ def learner(env, monkeypatch):
     }
     monkeypatch.setattr(multi_view, "forward_jointly", lambda network, **images: {name: outs[name] for name in images})
     debias = Debias(env, strength=0.4, momentum=0.9, margin="updated")
-    debias.mean.copy_(torch.tensor([0.5, 0.3, 0.2]))
+    debias.mean.commit(torch.tensor([0.5, 0.3, 0.2]))
     monkeypatch.setattr(debias, "updated", lambda step: torch.tensor([0.48, 0.31, 0.21]))
     return MultiView(env, [debias], threshold=0.4, weight=2.0)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.ops.distributions import class_weights, count, one_hot, sharpen, temper
+from daso.ops.distributions import class_weights, count, logit_shift, one_hot, shares, sharpen, temper
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,14 @@ def test_one_hot_rows_have_a_single_one():
 def test_sharpen_raises_probabilities_to_the_inverse_temperature(row, temperature, expected):
     """Temperature 1/2 gives the squares .25 .09 .04 over their sum, .38; zero stays zero."""
     assert sharpen(torch.tensor([row, row]), temperature)[1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_logit_shift_is_the_scaled_log_prior():
+    """2 log(.6, .3, .1); with a prior of zero the shift is finite."""
+    shift = logit_shift(torch.tensor([0.6, 0.3, 0.1]), 2.0)
+    assert shift.tolist() == pytest.approx([-1.021651, -2.407946, -4.605170], abs=1e-5)
+    assert logit_shift(torch.tensor([1.0, 0.0]), -1.0).isfinite().all()
+
+
+def test_shares_of_counts():
+    assert shares((6, 3, 1)).tolist() == pytest.approx([0.6, 0.3, 0.1])

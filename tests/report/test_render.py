@@ -292,17 +292,26 @@ def test_format_of_numbers_and_settings():
     assert format_mean_std(76.04, None, 1) == "76.0"
     assert format_setting({"name": "x", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": True}) == {
         **{"name": "x", "n1": "20", "m1": "80", "gamma_l": "20"},
-        **{"gamma_u": "1/10", "reversed": "reversed"},
+        **{"gamma_u": "1/10", "shape": "reversed"},
     }
     assert format_setting({"name": "x", "n1": 150, "m1": "all", "gamma_l": 10, "gamma_u": None})["gamma_u"] == "unknown"
     assert format_setting({"name": "x", "n": 5000, "gamma": 100, "share": 0.3, "reversed": False}) == {
         **{"name": "x", "n1": "30 % of 5000", "m1": "the rest of it"},
-        **{"gamma_l": "100", "gamma_u": "100", "reversed": ""},
+        **{"gamma_l": "100", "gamma_u": "100", "shape": ""},
     }
     whole = format_setting({"name": "x", "n1": 4, "m1": "train", "gamma_l": 1, "reversed": False})
     sizes = [whole[name] for name in ("n1", "m1", "gamma_l", "gamma_u")]
     assert sizes == ["4", "every training image", "1", "as found"]
+    middle = {"name": "x", "n1": 20, "m1": 80, "gamma_l": 20, "gamma_u": 10, "reversed": False, "shape": "middle"}
+    first = {**middle, "selection": "first", "unlabeled_includes_labeled": True}
+    assert format_setting(first) == {
+        **{"name": "x", "n1": "20 (the first of each class)", "m1": "80 + the labeled images"},
+        **{"gamma_l": "20", "gamma_u": "10", "shape": "middle"},
+    }
+    del middle["gamma_u"]
+    gaussian = format_setting({**middle, "shape": "gaussian"})
+    assert (gaussian["m1"], gaussian["gamma_u"], gaussian["shape"]) == ("80", "–", "gaussian")
     assert format_setting({"name": "x", "labeled": 0.25, "reversed": False}) == {
         **{"name": "x", "n1": "25 % of each class", "m1": "the rest of it"},
-        **{"gamma_l": "as found", "gamma_u": "as found", "reversed": ""},
+        **{"gamma_l": "as found", "gamma_u": "as found", "shape": ""},
     }

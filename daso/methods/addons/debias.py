@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from daso.methods.base import AddOn
-from daso.ops.distributions import debiased, running_mean
+from daso.methods.memory import RunningPrior
+from daso.ops.distributions import debiased
 from daso.records import Env, Role, Step
 from daso.schema import NonNegative, ShareBelowOne
 
@@ -25,7 +26,6 @@ class Debias(AddOn):
 
     needs = frozenset({"weak"})
     adjusts = frozenset({"pseudo_label", "consistency"})
-    mean: Tensor
 
     def __init__(
         self,
@@ -36,26 +36,27 @@ class Debias(AddOn):
         margin: Literal["updated", "previous"],
     ) -> None:
         super().__init__()
-        self.strength, self.momentum, self.margin = strength, momentum, margin
-        self.register_buffer("mean", torch.full((env.num_classes,), 1 / env.num_classes))  # (K,)
+        self.strength, self.margin = strength, margin
+        self.mean = RunningPrior(env.num_classes, momentum)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) - lambda log mean for pseudo-labels, + lambda log mean for the unlabeled loss."""
         if role is Role.PSEUDO_LABEL:
-            return debiased(logits, self.mean, self.strength)
+            return debiased(logits, self.mean.shares, self.strength)
         if role is Role.CONSISTENCY:  # fidelity: debias-order
-            return debiased(logits, self.updated(step) if self.margin == "updated" else self.mean, -self.strength)
+            mean = self.updated(step) if self.margin == "updated" else self.mean.shares
+            return debiased(logits, mean, -self.strength)
         return logits
 
     def commit(self, step: Step, memo: Any) -> None:
         """Write the updated mean."""
-        self.mean.copy_(self.updated(step))
+        self.mean.commit(self.updated(step))
 
     def pseudo_labels(self, step: Step, memo: Any) -> dict[str, Tensor]:
         """Return the debiased predictions on the weak view, unaffected by other add-ons."""
-        return {"debiased": debiased(step.out["weak"].logits.detach(), self.mean, self.strength).softmax(-1)}
+        return {"debiased": debiased(step.out["weak"].logits.detach(), self.mean.shares, self.strength).softmax(-1)}
 
     @torch.no_grad()
     def updated(self, step: Step) -> Tensor:
         """Return the running mean (K,) after this batch; writes no state."""
-        return running_mean(self.mean, step.out["weak"].logits.softmax(-1).mean(0), self.momentum)
+        return self.mean.updated(step.out["weak"].logits.softmax(-1).sum(0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import cross_entropy, masked_mean
@@ -17,9 +19,9 @@ class FixMatch(Learner):
 
     `confidence` selects the probabilities that are compared with the threshold: `refined`, the pseudo-label after the
     add-ons' `refine`, as in DASO's reference implementation, or `raw`, the network's own (Oh et al. 2022, Eq. 1).
+    With two `strong_views` the unlabeled loss is the mean of both; add-ons read the first as "strong".
     """
 
-    views = Views(x=("weak",), u=("weak", "strong"))
     provides = frozenset({"labeled", "weak", "strong"})
 
     def __init__(
@@ -30,13 +32,15 @@ class FixMatch(Learner):
         threshold: PositiveShare,
         weight: NonNegative,
         confidence: Literal["refined", "raw"],
+        strong_views: Literal[1, 2] = 1,
     ) -> None:
         super().__init__(addons)
+        self.views = Views(x=("weak",), u=("weak", "strong") if strong_views == 1 else ("weak", "strong", "strong2"))
         self.threshold, self.weight, self.confidence = threshold, weight, confidence
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """Compute the losses with one forward pass of labeled images, weak and strong views."""
-        out = forward_jointly(models.student, labeled=batch.x["weak"], weak=batch.u["weak"], strong=batch.u["strong"])
+        out = forward_jointly(models.student, labeled=batch.x["weak"], **{view: batch.u[view] for view in self.views.u})
         step = self.begin(batch, models, out)
         losses = {"supervised": self.supervised(out["labeled"].logits, step)}
         p = self.adjust(out["weak"].logits.detach(), Role.PSEUDO_LABEL, step).softmax(-1)
@@ -44,6 +48,7 @@ class FixMatch(Learner):
         thresholded = step.targets if self.confidence == "refined" else p  # fidelity: confidence
         weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
-        z = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
-        losses["consistency"] = self.weight * masked_mean(cross_entropy(z, step.targets.argmax(-1)), weights)
+        label, strong = step.targets.argmax(-1), [out[view].logits for view in self.views.u[1:]]
+        unmasked = [cross_entropy(self.adjust(z, Role.CONSISTENCY, step), label) for z in strong]
+        losses["consistency"] = self.weight * masked_mean(torch.stack(unmasked).mean(0), weights)
         return losses | self.addon_losses(step), step

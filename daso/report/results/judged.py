@@ -52,9 +52,9 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         for measure in measures(table):
             target = look_up_cell(published, table, setting, method, METRIC_BY_MEASURE[measure])
-            reasons = reasons_not_comparable(protocol, cell.done.values())
+            reasons = reasons_not_comparable(protocol, cell.done.values(), setting)
             archived = [
-                (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values()), measure))
+                (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values(), setting), measure))
                 for group, runs in by_device_and_commit(cell).items()
             ]
             judged_cells.append(_judge_cell(cell, target, reasons, measure)._replace(archived=tuple(archived)))
@@ -97,7 +97,7 @@ def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
     }
 
 
-def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
+def archived_reasons(protocol: Tree, runs: Iterable[Tree], setting: Tree) -> list[str]:
     """Return why archived runs are not comparable with published numbers.
 
     These are the reasons that apply to any run, and a number of steps that differs from the protocol's.
@@ -106,4 +106,4 @@ def archived_reasons(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
     known = isinstance(protocol["steps"], int)  # steps in epochs differ by setting
     other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]}) if known else []
     reasons = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in other_steps]
-    return [*reasons_not_comparable(protocol, runs), *reasons]
+    return [*reasons_not_comparable(protocol, runs, setting), *reasons]

@@ -3,8 +3,8 @@
 A cell gets a verdict only if the protocol is the paper's, the images are the official ones and a number is published.
 Official images that were read from files have a different order than in the archive, so a seed draws different splits.
 The published numbers are of random draws too, so such a cell gets a verdict with the remark "another draw of the
-splits". This is valid because no setting or protocol selects images by their position in the archive; one that did
-could only be judged on the archive.
+splits". This is valid where the seed draws the images. A setting with `selection: first` selects images by their
+position in the archive, so only runs on the archive itself are judged.
 
 With d = ours - published in points, s_p and s_o the standard deviations over seeds, and n_p = 3 and n_o the numbers of
 runs behind the two means, the band is two standard errors of the difference, 2 sqrt(s_p^2 / n_p + s_o^2 / n_o). A
@@ -172,11 +172,13 @@ def format_signed(points: float, digits: int = 1) -> str:
     return text.removeprefix("+").removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree]) -> list[str]:
-    """Return why these runs are not comparable with published numbers: their protocol, or their images."""
-    reasons = [] if protocol.get("comparable") else [protocol_label(protocol)]
-    if not all(in_archive_order(source) or _is_recognised(source) for source in _sources(runs)):
+def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree], setting: Tree) -> list[str]:
+    """Return why these runs of a setting are not comparable with published numbers: their protocol or images."""
+    reasons, sources = [] if protocol.get("comparable") else [protocol_label(protocol)], _sources(runs)
+    if not all(in_archive_order(source) or _is_recognised(source) for source in sources):
         reasons.append("images neither read from the official archive nor recognised as the official ones")
+    elif "selection" in setting and not all(map(in_archive_order, sources)):
+        reasons.append("the setting selects the first images of each class, which differ outside of the archive")
     return reasons
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from daso.aliases import Tree
-from daso.data.class_sizes import setting_kind
+from daso.data.class_sizes import GAUSSIAN_SHAPES, setting_kind, unlabeled_shape
 from daso.report.results.collect import MAIN_MEASURE, MeanStd, format_mean_std
 from daso.report.results.judged import DeviceCommit, JudgedCell, measure_label, measures
 from daso.report.results.published import PUBLISHED_RUNS, Published
@@ -105,8 +104,15 @@ def _format_sizes(setting: Tree) -> dict[str, str]:
     sizes = {name: str(setting.get(name, "unknown")) for name in ("n1", "m1")}
     ratios = {name: setting.get(name) for name in ("gamma_l", "gamma_u")}
     gammas = {name: "unknown" if ratio is None else f"{ratio:g}" for name, ratio in ratios.items()}
-    if setting.get("reversed") and ratios["gamma_u"] is not None and Fraction(str(ratios["gamma_u"])) != 1:
+    shape = unlabeled_shape(setting)
+    if shape == "reversed":
         gammas["gamma_u"] = f"1/{gammas['gamma_u']}"
+    if shape in GAUSSIAN_SHAPES:
+        gammas["gamma_u"] = "–"
+    if "selection" in setting:
+        sizes["n1"] += " (the first of each class)"
+    if setting.get("unlabeled_includes_labeled"):
+        sizes["m1"] += " + the labeled images"
     match setting_kind(setting):
         case "natural":
             sizes = {"n1": f"{100 * setting['labeled']:g} % of each class", "m1": "the rest of it"}
@@ -120,11 +126,12 @@ def _format_sizes(setting: Tree) -> dict[str, str]:
             gammas = dict.fromkeys(gammas, f"{setting['gamma']:g}")
         case "whole":
             sizes["m1"], gammas["gamma_u"] = "every training image", "as found"
-    return {"name": str(setting["name"]), **sizes, **gammas, "reversed": "reversed" if setting.get("reversed") else ""}
+    shown = "" if shape in ("long-tailed", "uniform", "natural") else shape
+    return {"name": str(setting["name"]), **sizes, **gammas, "shape": shown}
 
 
 def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
-    suffix = " (reversed)" if setting["reversed"] else ""
+    suffix = f" ({setting['shape']})" if setting["shape"] else ""
     return (
         f"N₁ = {setting['n1']}, M₁ = {setting['m1']}",
         f"γₗ = {setting['gamma_l']}, γᵤ = {setting['gamma_u']}{suffix}",

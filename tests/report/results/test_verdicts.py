@@ -154,17 +154,28 @@ def test_not_run_takes_precedence():
 def test_reasons_not_comparable(make_metrics):
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     folder = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
-    assert reasons_not_comparable({"comparable": True, "note": ""}, [run]) == []
+    assert reasons_not_comparable({"comparable": True, "note": ""}, [run], {}) == []
     reason = "images neither read from the official archive nor recognised as the official ones"
-    assert reasons_not_comparable({"comparable": True}, [run, folder]) == [reason]
+    assert reasons_not_comparable({"comparable": True}, [run, folder], {}) == [reason]
     recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
-    assert reasons_not_comparable({"comparable": True}, [run, recognised]) == []
-    assert reasons_not_comparable({"comparable": True}, [folder, recognised]) == [reason]
-    assert reasons_not_comparable({"comparable": False, "note": "short schedule"}, []) == ["short schedule"]
-    assert reasons_not_comparable({"name": "x", "title": "a title"}, []) == [
+    assert reasons_not_comparable({"comparable": True}, [run, recognised], {}) == []
+    assert reasons_not_comparable({"comparable": True}, [folder, recognised], {}) == [reason]
+    assert reasons_not_comparable({"comparable": False, "note": "short schedule"}, [], {}) == ["short schedule"]
+    assert reasons_not_comparable({"name": "x", "title": "a title"}, [], {}) == [
         "a title"
     ]  # `comparable` is false by default
     assert protocol_label({"comparable": True, "note": "a note"}) == ""
+
+
+def test_first_images_of_each_class_are_judged_on_the_archive_alone(make_metrics):
+    first, paper = {"selection": "first"}, {"comparable": True}
+    run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
+    recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
+    unknown = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
+    assert reasons_not_comparable(paper, [run], first) == []
+    reason = "the setting selects the first images of each class, which differ outside of the archive"
+    assert reasons_not_comparable(paper, [run, recognised], first) == [reason]
+    assert len(reasons_not_comparable(paper, [unknown], first)) == 1
 
 
 def test_only_archive_sources_are_in_archive_order():
