@@ -127,6 +127,7 @@ def step_digest(params: Params, run: Run) -> str:
     """Return a digest of method, network, batch and images, which decide a step's cost; not of setting or budget."""
     protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
     parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
+    parts |= {name: protocol[name] for name in ("unlabeled_ratio",) if name in protocol}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
     method = params.methods[run.method_file]
     return digest([run.method_file, method["learner"], method.get("addons", []), parts, images])[:16]
