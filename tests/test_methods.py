@@ -32,9 +32,12 @@ NAMES = torch.arange(10)
 SHORT = {  # options of learners and add-ons that make them active within a few steps
     "usadtm": {"warmup": 2},
     "simmatch": {"instance_start": 3},
+    "simpro": {"period": 2},
     "daso": {"warmup": 2, "period": 2},
+    "adello": {"warmup": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
+    "acr": {"warmup": 2, "period": 2},
     "darp": {"start": 0.04, "period": 2},
 }
 

@@ -119,8 +119,7 @@ def test_citation_is_a_valid_cff_file_and_has_every_paper_of_a_method():
         assert all({"family-names", "given-names"} == author.keys() for author in reference["authors"])
     first = {(reference["authors"][0]["family-names"], reference["year"]) for reference in tree["references"]}
     files = [*(ROOT / "daso/methods").rglob("*.py"), *(ROOT / "params/methods").glob("*.yaml")]
-    cited = [
-        paper for path in files for paper in re.findall(r"\((\w+)(?: et al\.| and \w+)? (20\d\d)", path.read_text())
-    ]
+    paper = re.compile(r"\(((?:[A-Z]\w+ )?\w+)(?: et al\.| and \w+)? (20\d\d)")
+    cited = [found for path in files for found in paper.findall(path.read_text())]
     assert len(cited) > 50
     assert {(name, int(year)) for name, year in cited} <= first

@@ -15,7 +15,8 @@ from daso.config.registry import COMPONENTS
 from daso.config.signature import ROOT, defaults, docstring_summary, options
 
 PAGE = ROOT / "docs/methods.md"
-SOURCE = re.compile(r"[A-Z]\w+(?: et al\.| and [A-Z]\w+)? (?:19|20)\d\d")  # authors and year, in a docstring
+# Authors and year, in a docstring.
+SOURCE = re.compile(r"(?:[A-Z]\w+ )?[A-Z]\w+(?: et al\.| and [A-Z]\w+)? (?:19|20)\d\d")
 INTRODUCTION = """# Methods
 
 This page is made by `python -m tools.methods` from `params/methods/` and the docstrings of the components; a test

@@ -24,7 +24,7 @@ from daso.config.stages import plan_of
 from daso.data.weights import digest_to_set
 from daso.errors import ParamsError, close_match, did_you_mean
 from daso.paths import CONTRADICTIONS
-from daso.schema import mismatches, record_fields
+from daso.schema import PositiveInt, mismatches, record_fields
 
 OPTIMIZER = {name: field for kind in get_args(OptimizerOptions) for name, field in record_fields(kind).items()}
 # Folders of reports/ that belong to no suite.
@@ -44,17 +44,18 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     for file, name, tree in sound("dataset", params.datasets):
         errors += dataset_errors(file, tree)
         errors += outside_errors(params, broken, name)
-    for file, _, tree in sound("protocol", params.protocols):
-        errors += _protocol_errors(file, tree)
-        errors += [f"{file}: {line}" for line in fit_errors(tree, params.methods)]
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
-    known = [f"{name}/{setting}" for name, names in settings.items() for setting in names]
+    # The settings of a broken dataset are unknown.
+    places = [f"{name}/{setting}" for name, names in settings.items() for setting in names]
+    known = places if len(settings) == len(params.datasets) else None
+    for file, _, tree in sound("protocol", params.protocols):
+        errors += _protocol_errors(file, tree, known)
+        errors += [f"{file}: {line}" for line in fit_errors(tree, params.methods)]
     for file, _, tree in sound("method", params.methods):
         if "of" in tree:
             errors += _ablation_errors(params, file, tree)
             continue
-        # The settings of a broken dataset are unknown.
-        errors += _method_errors(file, tree, known if len(settings) == len(params.datasets) else None)
+        errors += _method_errors(file, tree, known)
         errors += _plan_errors(params, file, tree)
     for file, name, tree in sound("suite", params.suites):
         if name in RESERVED:
@@ -68,7 +69,8 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     return list(dict.fromkeys(_suite_run_errors(params))) or list(control_errors(params))
 
 
-def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
+def _protocol_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
+    """Yield the errors of a protocol; `known` lists every <dataset>/<setting>, None if unknown."""
     total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
     if unit(total) == unit(every):  # else only the steps of a run are checked
         steps, interval = number(total), number(every)
@@ -83,6 +85,10 @@ def _protocol_errors(file: str, tree: Tree) -> Iterator[str]:
     else:
         network_errors = list(_component_errors(file, "network", tree["network"]))
     yield from network_errors or (f"{file}: {line}" for line in optimizer_errors(tree["optimizer"], tree["network"]))
+    for pattern, changes in tree.get("where", {}).items():
+        yield from _pattern_errors(file, pattern, known)
+        lines = (line for key, value in changes.items() for line in _where_errors(key, value))
+        yield from (f"{file}: where: {pattern}: {line}" for line in lines)
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
 
@@ -97,10 +103,24 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
     for name in {name for name in names if names.count(name) > 1}:
         yield f"{file}: duplicate component '{name}'; list it once"
     for pattern, changes in tree.get("where", {}).items():
-        if known is not None and not any(fnmatchcase(name, pattern) for name in known):
-            yield f"{file}: where: '{pattern}' matches no <dataset>/<setting>{close_match(pattern, known)}"
+        yield from _pattern_errors(file, pattern, known)
         for key, value in changes.items():
             yield from (f"{file}: where: {pattern}: {message}" for message in _change_errors(key, value, names))
+
+
+def _pattern_errors(file: str, pattern: str, known: list[str] | None) -> Iterator[str]:
+    if known is not None and not any(fnmatchcase(name, pattern) for name in known):
+        yield f"{file}: where: '{pattern}' matches no <dataset>/<setting>{close_match(pattern, known)}"
+
+
+def _where_errors(key: str, value: object) -> Iterator[str]:
+    """Yield the errors of an option in `where` of a protocol, whose network and budget are those of all settings."""
+    if key == "unlabeled_ratio":
+        yield from map(str, mismatches(value, PositiveInt, key))
+    elif key.startswith("optimizer."):
+        yield from _change_errors(key, value)
+    else:
+        yield f"expected unlabeled_ratio or optimizer.option, got '{key}'"
 
 
 def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:

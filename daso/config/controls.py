@@ -9,7 +9,9 @@ from daso.aliases import Tree
 from daso.config.fit import fitted_options
 from daso.config.network import evaluated_model
 from daso.config.params import Params
+from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, resolve, table_protocol, trained_run
+from daso.config.signature import attribute
 from daso.config.stages import plan_of
 
 LOGIT_ADJUSTMENT = "logit_adjustment"
@@ -34,6 +36,12 @@ def control_errors(params: Params) -> Iterator[str]:
                 yield from (where + error for error in _training_errors(params, protocol, table))
 
 
+def balanced_parts(method: Tree) -> list[str]:
+    """Return the names of the components by which the predictions of a method assume classes of equal size."""
+    parts = [(LEARNERS, method["learner"]), *((ADDONS, addon) for addon in method["addons"])]
+    return [part["name"] for registry, part in parts if attribute(registry[part["name"]], "balanced", part, False)]
+
+
 def _images_errors(params: Params, controls: Mapping[str, str]) -> Iterator[str]:
     """Yield the errors of controls with unlabeled images or a control, and of methods without unlabeled images."""
     for method, control in controls.items():
@@ -53,7 +61,9 @@ def _training_errors(params: Params, protocol: str, table: Tree) -> Iterator[str
     """Yield an error for each method and setting in which the control is trained or evaluated differently."""
     for setting in table["settings"]:
         for names in table["controls"].items():
-            one, other = (_conditions(params, Run(table["dataset"], setting, protocol, name, 0)) for name in names)
+            runs = [Run(table["dataset"], setting, protocol, name, 0) for name in names]
+            own = set(balanced_parts(resolve(params, runs[0])["method"])) - {LOGIT_ADJUSTMENT}
+            one, other = (_conditions(params, run, adjusted_alike=not own) for run in runs)
             values = [
                 f"{name}: {_text(one.get(name))} and {_text(other.get(name))}"
                 for name in {**one, **other}
@@ -66,25 +76,30 @@ def _training_errors(params: Params, protocol: str, table: Tree) -> Iterator[str
                 )
 
 
-def _conditions(params: Params, run: Run) -> dict[str, Any]:
-    """Return the values that a method and its control must share, by name."""
+def _conditions(params: Params, run: Run, adjusted_alike: bool) -> dict[str, Any]:
+    """Return the values that a method and its control must share, by name.
+
+    If the method adjusts its labeled loss by a prior of its own, its control must only have balanced predictions too.
+    """
     config = resolve(params, trained_run(params, run))
     change = params.methods[run.method].get("change", {})
     fitted = list(fitted_options(config["method"], change)) if "fit" in config["plan"] else []
-    addons = config["method"]["addons"]
+    method = config["method"]
     parts = {
         **config["protocol"],
         "optimizer": config["optimizer"],
         "evaluation.model": MODELS[evaluated_model(config)],
     }
-    parts |= {"fitted values": fitted}
+    if not adjusted_alike:
+        parts |= {"fitted values": [value for value in fitted if value != "tau"]}
+        return dict(_flat(parts | {"balanced predictions": bool(balanced_parts(method))}))
     adjustment = {
         f"{LOGIT_ADJUSTMENT}.{option}": value
-        for part in addons
+        for part in method["addons"]
         for option, value in part.items()
         if part["name"] == LOGIT_ADJUSTMENT and option != "name"
     }
-    return dict(_flat(parts | adjustment))
+    return dict(_flat(parts | {"fitted values": fitted} | adjustment))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -85,7 +85,7 @@ def explain(params: Params, method: str, protocol: str = "paper", setting: str =
         rows += _component_rows(kind, part, traced.sources, OptionSource(base), traced.epochs)
     rows += _protocol_rows(params, traced, protocol, OptionSource(base))
     rows += _stage_rows(traced)
-    rows += _setting_rows(params, setting) if setting else _where_rows(params, method)
+    rows += _setting_rows(params, setting) if setting else _where_rows(params, method, protocol)
     rows += _difference_rows(params, traced, protocol, setting)
     return align_columns(rows)
 
@@ -118,7 +118,8 @@ def _protocol_rows(params: Params, traced: TracedMethod, protocol: str, method: 
     yield from _component_rows("network", tree["network"], changed, source, {})
     yield from (("",), (f"protocol {protocol}: {tree['title']}",))
     ratio = traced.method["unlabeled_ratio"]
-    yield _row("unlabeled_ratio", ratio, source if ratio and "unlabeled_ratio" in tree else method)
+    of_ratio = traced.sources.get("unlabeled_ratio", source) if ratio and "unlabeled_ratio" in tree else method
+    yield _row("unlabeled_ratio", ratio, of_ratio)
     yield _row("batch_size", tree["batch_size"], source)
     steps = traced.stage.steps
     if steps == tree["steps"]:
@@ -173,13 +174,16 @@ def _setting_rows(params: Params, setting: str) -> Iterator[TextRow]:
         yield (UNKNOWN_CLASSES_NOTE,)
 
 
-def _where_rows(params: Params, method: str) -> Iterator[TextRow]:
-    """Yield the options in `where`, except those that an ablation sets in every setting."""
+def _where_rows(params: Params, method: str, protocol: str) -> Iterator[TextRow]:
+    """Yield the options in `where` of method and protocol, except those that an ablation sets in every setting."""
     tree = params.methods[method]
-    file, fixed = params.file("method", tree.get("of", method)), tree.get("change", {})
+    fixed = tree.get("change", {})
+    wheres = {params.file("method", tree.get("of", method)): tree.get("where", {})}
+    wheres[params.file("protocol", protocol)] = params.protocols[protocol].get("where", {})
     rows = [
         _row(key, value, OptionSource(file, ("where", pattern)))
-        for pattern, changes in tree.get("where", {}).items()
+        for file, where in wheres.items()
+        for pattern, changes in where.items()
         for key, value in changes.items()
         if key not in fixed
     ]

@@ -63,7 +63,9 @@ def fit_errors(protocol: Tree, methods: Mapping[str, Tree]) -> Iterator[str]:
         yield "fit: fits a classifier on features without a neck; remove fit, or set the neck in the methods' files"
     elif network.get("head") == "cosine":
         yield "fit: fits a linear classifier, got network.head: cosine; remove fit or network.head"
-    if protocol["optimizer"].get("algorithm", "sgd") != "sgd":
-        yield "fit: trains its classifiers by SGD, got optimizer.algorithm: adamw; remove fit or the algorithm"
+    if (algorithm := protocol["optimizer"].get("algorithm", "sgd")) != "sgd":
+        yield f"fit: trains its classifiers by SGD, got optimizer.algorithm: {algorithm}; remove fit or the algorithm"
+    if protocol["optimizer"].get("state_decay"):
+        yield "fit: trains its classifiers without optimizer.state_decay; remove one of them"
     if CONTROL not in methods:
         yield f"fit: missing method '{CONTROL}', whose recipe it uses; restore the method's file, or remove fit"

@@ -18,7 +18,7 @@ CHANNEL_KEYS = ("mean", "std")
 # Options whose default is left out of a run's configuration, so that it does not change the keys of runs without them.
 DEFAULTS = {
     **{"classifier_init": "xavier_normal", "classifier_rate": 1, "decay_biases": True},
-    **{"algorithm": "sgd", "layer_decay": 1},
+    **{"algorithm": "sgd", "layer_decay": 1, "state_decay": 0},
 }
 
 

@@ -123,6 +123,7 @@ class Schedule(TypedDict):
     anneal: NotRequired[Literal["constant", "cosine", "half_cosine"]]  # constant by default
     classifier_rate: NotRequired[Positive]  # factor of the rate of the classifier and all other heads
     layer_decay: NotRequired[PositiveShare]  # factor from a group of layers to the one before; 1 by default
+    state_decay: NotRequired[NonNegative]  # of the student's state after each step, times the rate; 0 by default
 
 
 class SGDOptions(Schedule):
@@ -133,15 +134,15 @@ class SGDOptions(Schedule):
     nesterov: bool
 
 
-class AdamWOptions(Schedule):
-    """AdamW and its learning rate."""
+class AdamOptions(Schedule):
+    """Adam or AdamW and its learning rate."""
 
-    algorithm: Literal["adamw"]
+    algorithm: Literal["adam", "adamw"]
     betas: Annotated[list[ShareBelowOne], Length(2, 2)]
     eps: Positive
 
 
-OptimizerOptions = SGDOptions | AdamWOptions
+OptimizerOptions = SGDOptions | AdamOptions
 
 
 class Teacher(TypedDict):
@@ -198,6 +199,7 @@ class Protocol(Training):
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
+    where: NotRequired[dict[str, Changes]]  # pattern of <dataset>/<setting> -> unlabeled_ratio, optimizer.option
     overrides: NotRequired[Changes]
 
 

@@ -12,8 +12,11 @@ LEARNERS = {
     "mean_teacher": "daso.methods.learners.mean_teacher:MeanTeacher",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
     "simmatch": "daso.methods.learners.simmatch:SimMatch",
+    "simpro": "daso.methods.learners.simpro:SimPro",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "multi_view": "daso.methods.learners.multi_view:MultiView",
+    "acr": "daso.methods.learners.acr:ACR",
+    "decon": "daso.methods.learners.decon:DeCon",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
@@ -28,6 +31,7 @@ ADDONS = {
     "distribution_alignment": "daso.methods.addons.distribution_alignment:DistributionAlignment",
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
+    "adello": "daso.methods.addons.adello:ADELLO",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {

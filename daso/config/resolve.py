@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, view_augment, without_defaults
 from daso.config.params import Params, components, copy_tree, set_option
+from daso.config.protocol_where import matching, protocol_in
 from daso.config.registry import trains_on_features
 from daso.config.stages import plan_config, stages_of, trained_setting
 from daso.data.class_sizes import target_classes
@@ -232,14 +232,15 @@ class TracedMethod(NamedTuple):
 def trace_options(params: Params, run: Run) -> TracedMethod:
     """Return the method of a run with all options set; `where` is ignored if dataset and setting are empty.
 
-    Later sources replace earlier ones: the protocol's optimizer; the method's own optimizer; the method's `where`
-    entries that match `<dataset>/<setting>`, in order; the protocol's overrides; the `change` of an ablation, which
-    thereby holds in every setting and protocol; the changes of the plan for this stage. A protocol's unlabeled ratio
-    applies to every method that uses unlabeled images.
+    Later sources replace earlier ones: the protocol's optimizer; the protocol's `where` entries that match
+    `<dataset>/<setting>`, in order; the method's own optimizer; the method's `where` entries; the protocol's overrides;
+    the `change` of an ablation, which thereby holds in every setting and protocol; the changes of the plan for this
+    stage. A protocol's unlabeled ratio applies to every method that uses unlabeled images.
     Values in epochs become steps. Raises ParamsError if that is impossible, the plan lacks this stage, or the steps
     cannot be divided among its stages.
     """
-    protocol, method = params.protocols[run.protocol], copy_tree(params.methods[run.method_file])
+    place, method = f"{run.dataset}/{run.setting}", copy_tree(params.methods[run.method_file])
+    protocol, patterns = protocol_in(params.protocols[run.protocol], place)
     method.setdefault("addons", [])
     if method["unlabeled_ratio"]:  # a supervised method stays supervised
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
@@ -247,17 +248,17 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     optimizer = {**protocol["optimizer"], **own}
     method_source = OptionSource(params.file("method", method.get("of", run.method_file)))
     protocol_source = OptionSource(params.file("protocol", run.protocol))
-    sources = {f"optimizer.{key}": method_source if key in own else protocol_source for key in optimizer}
+    sources = {f"optimizer.{key}": protocol_source for key in protocol["optimizer"]}
+    sources |= {key: protocol_source._replace(block=("where", pattern)) for key, pattern in patterns.items()}
+    sources |= {f"optimizer.{key}": method_source for key in own}
     sources |= {f"{part['name']}.{key}": method_source for _, part in components(method) for key in part}
-    protocol = {**protocol, "network": copy_tree(protocol["network"])}
     shared = {"optimizer": optimizer, "network": protocol["network"]}
 
     def apply(changes: Mapping[str, Any], source: OptionSource) -> None:
         sources.update({key: source for key, value in changes.items() if set_option(key, value, method, shared)})
 
-    for pattern, changes in method.get("where", {}).items():
-        if fnmatchcase(f"{run.dataset}/{run.setting}", pattern):
-            apply(changes, OptionSource(method_source.file, ("where", pattern)))
+    for pattern, changes in matching(method.get("where", {}), place):
+        apply(changes, OptionSource(method_source.file, ("where", pattern)))
     apply(protocol.get("overrides", {}), OptionSource(protocol_source.file, ("overrides",)))
     apply(method.get("change", {}), OptionSource(params.file("method", run.method_file), ("change",)))
     blocks = {part["name"]: part for _, part in components(method)} | {"optimizer": optimizer}

@@ -16,6 +16,8 @@ def optimizer_errors(optimizer: Tree, network: Tree) -> Iterator[str]:
     """Yield the errors of an optimizer in combinations of options, or with a network, as text that follows its file."""
     if optimizer.get("nesterov") and not optimizer.get("momentum"):
         yield "optimizer.nesterov: true is not allowed with momentum 0; change one of them"
+    if (decay := optimizer.get("state_decay", 0)) * optimizer["lr"] >= 1:
+        yield f"optimizer.state_decay: {decay} times lr {optimizer['lr']} is not below 1; lower one of them"
     if optimizer.get("layer_decay", 1) != 1 and not trains_groups(network):
         yield (
             f"optimizer.layer_decay: network '{network['name']}' has no groups of layers that are trained; remove it, "

@@ -16,6 +16,7 @@ from daso.aliases import IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
 from daso.config.build import encoder_of
+from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS
@@ -33,6 +34,7 @@ from daso.engine.checkpoint import load_checkpoint
 from daso.errors import DasoError, DataError
 from daso.methods.addons.logit_adjustment import log_shares
 from daso.models.network import ENCODER, Preprocessing
+from daso.ops.distributions import debiased
 from daso.ops.novelty import unlike_other_groups, unlike_threshold
 
 ENCODED_AT_ONCE = 64  # images encoded at once
@@ -113,7 +115,8 @@ def _drawn_split(run: FinishedRun, store: Store, config: Tree) -> SavedSplit:
 def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     """Return the encoder and the evaluated head of the evaluation model, the head as `classifier`.
 
-    Logit adjustment of predictions is added to its biases. Raises DasoError for a head of several layers.
+    Adjustments of the logits in evaluation, by logit adjustment or DeCon, are added to its biases. Raises DasoError for
+    a head of several layers.
     """
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
@@ -127,10 +130,13 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
-    for addon in config["method"]["addons"]:
+    for addon in method["addons"]:
         if addon["name"] == "logit_adjustment" and "eval" in addon["roles"]:
             shares = log_shares(run.result["counts"]["labeled"])
             weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * shares
+    if method["learner"]["name"] == "decon":
+        mean = saved["learner"]["balanced.shares"]
+        weights["classifier.bias"] = debiased(weights["classifier.bias"], mean, method["learner"]["tau"])
     return weights
 
 
@@ -203,7 +209,6 @@ def _record(
     metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
-    adjusted = any(addon["name"] == "logit_adjustment" for addon in config["method"]["addons"])
     return {
         "name": name,
         "method": config["method"]["name"],
@@ -225,7 +230,7 @@ def _record(
         "abstain_below": calibration.abstain_below,
         "calibration": calibration.note,
         "prior": {
-            "implied": "uniform" if adjusted else "train",
+            "implied": "uniform" if balanced_parts(config["method"]) else "train",
             "train": torch.stack([_prior(run) for run in runs]).mean(0).tolist(),
         },
         "accuracy": {

@@ -6,15 +6,16 @@ nothing is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from daso.models.network import ENCODER
+from daso.models.network import ENCODER, Network
 from daso.ops.schedules import learning_rate
 
 SCHEDULE = ("lr", "warmup", "milestones", "factor", "anneal", "staircase")
@@ -101,8 +102,10 @@ class SGD(FusedOptimizer):
         sgd(*self._weights_and_gradients(names), momenta, **options)
 
 
-class AdamW(FusedOptimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019) as `torch.optim.AdamW`, bit for bit."""
+class Adam(FusedOptimizer):
+    """Adam (Kingma and Ba 2015), with weight decay in the gradient, as `torch.optim.Adam`, bit for bit."""
+
+    functional: ClassVar[Callable[..., None]] = staticmethod(adam)
 
     def __init__(self, *args: Any, betas: Sequence[float], eps: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -115,10 +118,36 @@ class AdamW(FusedOptimizer):
         """See the base class."""
         means, squares, steps = ([tensors[name] for name in names] for tensors in self.state.values())
         options: dict[str, Any] = {**self.update_options, "lr": rate, "weight_decay": weight_decay, "fused": True}
-        adamw(*self._weights_and_gradients(names), means, squares, [], steps, **options)
+        self.functional(*self._weights_and_gradients(names), means, squares, [], steps, **options)
 
 
-OPTIMIZERS: dict[str, type[FusedOptimizer]] = {"sgd": SGD, "adamw": AdamW}
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019) as `torch.optim.AdamW`, bit for bit."""
+
+    functional = staticmethod(adamw)
+
+
+class StateDecay:
+    """Decay of a network's whole state after a step, weights and running statistics (code of Berthelot et al. 2019).
+
+    It follows the update of the EMA model. The tensors that the encoder freezes are left out, and all of an encoder
+    without a trained weight.
+    """
+
+    def __init__(self, network: Network, strength: float) -> None:
+        self.strength = strength
+        encoder = network.encoder
+        trained = any(weight.requires_grad for weight in encoder.parameters())
+        frozen = {f"{ENCODER}{name}" for name in (encoder.frozen if trained else encoder.state_dict())}
+        state = network.state_dict().items()  # tensors of it share the memory of the network's
+        self.tensors = [value for name, value in state if value.is_floating_point() and name not in frozen]
+
+    def apply(self, rate: Tensor) -> None:
+        """Multiply all tensors by 1 - rate * strength in place, given the learning rate () of the step."""
+        torch._foreach_mul_(self.tensors, 1 - rate * self.strength)
+
+
+OPTIMIZERS: dict[str, type[FusedOptimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 UPDATE = ("momentum", "nesterov", "betas", "eps", "weight_decay", "decay_biases")
 
 

@@ -19,7 +19,7 @@ from daso.engine.environment import cudnn_choice, numerics_fingerprint
 from daso.engine.evaluate import embed, predict
 from daso.engine.loader import Loader
 from daso.engine.monitor import Monitor
-from daso.engine.optimizer import make_optimizer, rate_table
+from daso.engine.optimizer import StateDecay, make_optimizer, rate_table
 from daso.engine.resident import Pool, Resident
 from daso.engine.step_runner import StepRunner
 from daso.engine.stopwatch import RunTime, Stopwatch
@@ -63,6 +63,7 @@ class Trainer:
         trainable = {name: weight for name, weight in models.student.named_parameters() if weight.requires_grad}
         self.optimizer = make_optimizer(trainable, self.rate, optim, encoder.layer_groups)
         self.average = MovingAverage(models.teacher, models.student)
+        self.state_decay = StateDecay(models.student, optim["state_decay"]) if "state_decay" in optim else None
         classes = config["dataset"]["num_classes"]
         self.monitor = Monitor(data.unlabeled.labels, classes, data.unlabeled.subsets)
         counts = torch.tensor(data.labeled.counts(classes, drawn=True)).double()
@@ -96,6 +97,8 @@ class Trainer:
         self.rate.copy_(at(self.rates, batch.t))
         self.optimizer.step()
         self.average.update(at(self.decays, batch.t))
+        if self.state_decay:
+            self.state_decay.apply(self.rate)
         pseudo_labels = self.learner.pseudo_labels(step)
         self.learner.commit(step)
         self.monitor.add(losses, step, pseudo_labels)

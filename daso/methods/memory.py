@@ -105,6 +105,23 @@ class Histogram(nn.Module):
         self.counts.copy_(torch.where(due, torch.zeros_like(counts), counts))
 
 
+class PeriodSum(nn.Module):
+    """Sum of counts or probabilities (K,) over the steps of a period, zero at the start of the next one."""
+
+    total: Tensor
+
+    def __init__(self, num_classes: int, period: int) -> None:
+        super().__init__()
+        self.period = period
+        self.register_buffer("total", torch.zeros(num_classes, dtype=torch.float64))
+
+    def add(self, counts: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the counts (K,) of step t (); return the sum of the period so far, and True () if step t is its last."""
+        total, ends = self.total + counts, (t + 1) % self.period == 0
+        self.total.copy_(torch.where(ends, torch.zeros_like(total), total))
+        return total, ends
+
+
 class RunningPrior(nn.Module):
     """Exponential moving average of the class distribution of consecutive sets of images, uniform at the start.
 

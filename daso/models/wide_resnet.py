@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from daso.errors import ParamsError
 from daso.models.network import Encoder
 from daso.models.norm import BatchNorm2d
-from daso.schema import PositiveInt
+from daso.schema import PositiveInt, PositiveShare
 
 SLOPE = 0.1  # negative slope of LeakyReLU
 
@@ -43,12 +43,13 @@ class WideResNet(Encoder):
     """WRN-depth-width without dropout: (n, 3, H, W) -> (n, 64 * width), the mean of the last activated map.
 
     Only the first block of the first stage activates its input before the shortcut branches off, as in the code that
-    FixMatch, ReMixMatch and DASO share.
+    FixMatch, ReMixMatch and DASO share. `norm_momentum` is the batch's share in the new running statistics, .001 in the
+    code of Wei and Gan 2023.
     """
 
     layout = torch.channels_last
 
-    def __init__(self, *, depth: int, width: PositiveInt) -> None:
+    def __init__(self, *, depth: int, width: PositiveInt, norm_momentum: PositiveShare = 0.1) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ParamsError(f"network 'wide_resnet': depth: expected 6 n + 4, got {depth}; choose 10, 16, 22, ...")
@@ -63,6 +64,9 @@ class WideResNet(Encoder):
         self.blocks = nn.Sequential(*blocks)
         self.norm = BatchNorm2d(inputs)
         self.feature_dim = inputs
+        for module in self.modules():
+            if isinstance(module, BatchNorm2d):
+                module.momentum = norm_momentum
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features: (n, 3, H, W) -> (n, D)."""

@@ -39,6 +39,20 @@ def shares(counts: Sequence[float]) -> Tensor:
     return (sizes / sizes.sum()).float()
 
 
+def reversed_shares(counts: Sequence[int]) -> Tensor:
+    """Return the shares (K,) of the classes if ranks 1..K of their sizes become K..1; equal sizes get equal shares."""
+    ascending = sorted(counts)
+    mirrored: dict[int, list[int]] = {}
+    for size, other in zip(ascending, reversed(ascending), strict=True):
+        mirrored.setdefault(size, []).append(other)
+    return shares([sum(mirrored[size]) / len(mirrored[size]) for size in counts])
+
+
+def symmetric_divergence(one: Tensor, others: Tensor) -> Tensor:
+    """Return (KL(p || q) + KL(q || p)) / 2 in nats: p (K,), q (n, K), both positive -> (n,)."""
+    return ((one - others) * (one / others).log()).sum(-1) / 2
+
+
 def debiased(logits: Tensor, mean: Tensor, strength: float) -> Tensor:
     """Return logits (n, K) - strength * log of a mean prediction (K,); strength may be negative (Wang et al. 2022)."""
     return logits - logit_shift(mean, strength)

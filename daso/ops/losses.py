@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,6 +27,14 @@ def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
     Losses (n,) and a mask (n,), bool or weights -> ().
     """
     return (losses * mask).mean()
+
+
+def consistency(views: Sequence[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the masked mean () of the cross-entropies with pseudo-labels (n,), averaged over views.
+
+    `views` are the logits (n, K) of each strong view, weights (n,) are those of `masked_mean`.
+    """
+    return masked_mean(torch.stack([cross_entropy(logits, labels) for logits in views]).mean(0), weights)
 
 
 def mutual_information(probs: Tensor, others: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from daso.config.feasibility import unlabeled_views
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
+from daso.config.protocol_where import protocol_in
 from daso.config.resolve import Run, resolve, table_protocol, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.paths import METRICS
@@ -125,9 +126,10 @@ def _references(params: Params, run: Run) -> Iterator[StepTime]:
 
 def step_digest(params: Params, run: Run) -> str:
     """Return a digest of method, network, batch and images, which decide a step's cost; not of setting or budget."""
-    protocol, dataset = params.protocols[run.protocol], params.datasets[run.dataset]
-    parts = {name: protocol[name] for name in ("network", "batch_size", "precision", "teacher", "evaluation")}
-    parts |= {name: protocol[name] for name in ("unlabeled_ratio",) if name in protocol}
+    protocol, _ = protocol_in(params.protocols[run.protocol], f"{run.dataset}/{run.setting}")
+    dataset = params.datasets[run.dataset]
+    names = ("network", "batch_size", "unlabeled_ratio", "precision", "teacher", "evaluation")
+    parts = {name: protocol[name] for name in names if name in protocol}
     images = {name: dataset[name] for name in ("num_classes", "image_size", "augment")}
     method = params.methods[run.method_file]
     return digest([run.method_file, method["learner"], method.get("addons", []), parts, images])[:16]

@@ -29,7 +29,7 @@ class TensorSizes(NamedTuple):
     """Sizes of a run's tensors in bytes."""
 
     network: int  # weights and statistics of one network
-    trained: int  # weights that are trained, each with its momentum or, for AdamW, with two running means
+    trained: int  # weights that are trained, each with its momentum or, for Adam and AdamW, with two running means
     method: int  # saved buffers: queues, banks, tables of pseudo-labels
 
 
@@ -41,7 +41,7 @@ def file_sizes(config: Config, images: Mapping[str, int]) -> FileSizes:
     classes, plan, protocol = config["dataset"]["num_classes"], config["plan"], config["protocol"]
     tensors = tensor_sizes(config, images["unlabeled"])
     weights = 2 * tensors.network + tensors.method
-    kept = tensors.trained * (2 if config["optimizer"].get("algorithm") == "adamw" else 1)
+    kept = tensors.trained * (1 if config["optimizer"].get("algorithm", "sgd") == "sgd" else 2)
     predicted = images["test"] + (images["unlabeled"] if plan.get("predictions") else 0)
     predictions = 4 * classes * predicted + 8 * images["test"]
     columns = 8 + classes * (3 if config["method"]["unlabeled_ratio"] else 1)  # approximately

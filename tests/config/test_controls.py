@@ -2,8 +2,10 @@
 
 import pytest
 
+from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.errors import ParamsError
+from tests.repository import PARAMS
 
 WHERE = "params/suites/smoke.yaml: table 'smoke': controls: "
 LA = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised"]}
@@ -28,6 +30,20 @@ def test_control_with_the_same_training_is_allowed(controlled):
     pairs = {"fixmatch": "supervised", "fixmatch_daso": "supervised"}
     controlled("suites/smoke.yaml", lambda tree: tree["tables"][0].update(controls=pairs))
     assert load_params().suites["smoke"]["tables"][0]["controls"] == pairs
+
+
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [
+        ("fixmatch", []),
+        ("supervised_ldam_drw", []),
+        ("fixmatch_la", ["logit_adjustment"]),
+        ("fixmatch_la_inf", ["logit_adjustment"]),
+        ("simpro", ["simpro"]),
+    ],
+)
+def test_parts_that_balance_predictions(method, parts):
+    assert balanced_parts({"addons": [], **PARAMS.methods[method]}) == parts
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,17 @@ def test_control_must_have_the_same_fitted_values():
     assert "fitted values: tau and weight_decay, tau; set the same values" in line
 
 
+@pytest.mark.parametrize(
+    ("control", "differences"),
+    [("supervised_la", []), ("supervised", ["balanced predictions: True and False"])],
+)
+def test_control_of_a_method_that_adjusts_its_labeled_loss_is_adjusted_too(control, differences):
+    """The method's tau is not fitted, its control's is; their weight decay is the same."""
+    table = {"name": "t", "dataset": "digits", "settings": ["n20-m80-l20-u10r"], "controls": {"simpro": control}}
+    lines = list(control_errors(replace(PARAMS, suites={"s": {"protocol": "photos", "tables": [table]}})))
+    assert [line.split("n20-m80-l20-u10r', ")[1].split("; set")[0] for line in lines] == differences
+
+
 def test_pseudo_labels_are_those_of_the_own_setting():
     """Supervised runs of `in-out` are those of `in`, which has other unlabeled images."""
     plan = resolve(PARAMS, Run("semi-aves", "in-out", "zoo", "self_training_la", 0))["plan"]

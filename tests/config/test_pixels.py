@@ -57,7 +57,7 @@ def test_default_algorithm_and_layer_decay_change_no_key(params):
         ({key: value for key, value in ADAMW.items() if key != "betas"}, "optimizer: missing key 'betas'; add it"),
         (ADAMW | {"betas": [0.9]}, "optimizer.betas: expected at least 2 entries, got 1"),
         (ADAMW | {"betas": [0.9, 1.0]}, "optimizer.betas[1]: 1.0 is too large; set it below 1"),
-        (ADAMW | {"algorithm": "adam"}, "optimizer.algorithm: expected one of sgd, adamw, got 'adam'; did you mean"),
+        (ADAMW | {"algorithm": "adma"}, "optimizer.algorithm: expected one of sgd, adam, adamw, got 'adma'; did"),
         (ADAMW | {"layer_decay": 1.5}, "optimizer.layer_decay: 1.5 is above the maximum 1; set it to 1 or less"),
         (ADAMW | {"layer_decay": 0.5}, "optimizer.layer_decay: network 'small_convnet' has no groups of layers that"),
     ],

@@ -48,9 +48,10 @@ def predictions(model, squares):
     return TorchPredictor(model, CPU).probabilities(network_images(view, np.array(squares)))
 
 
-@pytest.mark.parametrize("method", ["fixmatch_abc", "fixmatch_la_inf"])
+@pytest.mark.parametrize("method", ["fixmatch_abc", "fixmatch_la_inf", "decon"])
 def test_model_of_a_run_on_pixels_predicts_as_the_run(train_method, method):
-    """ABC evaluates a head of its own; LA at inference subtracts tau log(prior) from the classifier's logits.
+    """ABC and DeCon evaluate a head of their own, DeCon without its mean prediction; LA at inference subtracts
+    tau log(prior) from the classifier's logits.
 
     Labeled images are like themselves up to the 16 bits of the stored features.
     """

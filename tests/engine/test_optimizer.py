@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from daso.engine.optimizer import SGD, AdamW, head_factors, layer_factors, make_optimizer
+from daso.engine.optimizer import SGD, Adam, AdamW, head_factors, layer_factors, make_optimizer
 
 OPTIONS = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.05}
 ADAMW = {"betas": [0.8, 0.95], "eps": 1e-6, "weight_decay": 0.05}
@@ -19,6 +19,8 @@ STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp
         (SGD, torch.optim.SGD, OPTIONS),
         (SGD, torch.optim.SGD, {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}),
         (AdamW, torch.optim.AdamW, ADAMW),
+        (Adam, torch.optim.Adam, ADAMW),
+        (Adam, torch.optim.Adam, {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}),
         (AdamW, torch.optim.AdamW, {"betas": [0.0, 0.999], "eps": 1e-8, "weight_decay": 0.0}),
     ],
 )
@@ -83,6 +85,17 @@ def test_first_update_of_adamw_moves_each_weight_by_the_rate():
     assert float(optimizer.state["updates"]["weight"]) == 1
 
 
+def test_first_update_of_adam_adds_the_weight_decay_to_the_gradient():
+    """The gradients become .3 + .05 and -7 - .1: m = .2 g, v = .05 g^2, and each weight moves by the rate alone."""
+    weight = nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    optimizer = Adam({"weight": weight}, torch.tensor(0.1), **ADAMW | {"eps": 1e-12})
+    weight.grad = torch.tensor([[0.3, -7.0]])
+    optimizer.step()
+    assert weight.tolist() == [pytest.approx([1 - 0.1, -2 + 0.1], abs=1e-6)]
+    assert optimizer.state["exp_avg"]["weight"].tolist() == [pytest.approx([0.07, -1.42], abs=1e-6)]
+    assert optimizer.state["exp_avg_sq"]["weight"].tolist() == [pytest.approx([0.006125, 2.5205], abs=1e-6)]
+
+
 def test_rates_of_layers_rise_to_the_heads():
     """Of three groups, the last one has 1/2, the middle one 1/4 and the first one 1/8 of the heads' rate."""
     groups = {"stem.weight": 0, "blocks.0.weight": 1, "blocks.0.bias": 1, "blocks.1.weight": 2}
@@ -110,6 +123,7 @@ def test_norms_and_biases_are_not_decayed_without_decay_biases():
     weights = {name: nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
     for optimizer in (
         AdamW(weights, torch.tensor(0.1), decay_biases=False, **ADAMW),
+        Adam(weights, torch.tensor(0.1), decay_biases=False, **ADAMW),
         SGD(weights, torch.tensor(0.1), decay_biases=False, **OPTIONS),
     ):
         assert optimizer.groups == {
@@ -118,14 +132,17 @@ def test_norms_and_biases_are_not_decayed_without_decay_biases():
         }
 
 
-def test_biases_without_decay_equal_a_group_of_torch_optim_without_decay():
+@pytest.mark.parametrize(
+    ("optimizer", "reference", "options"), [(SGD, torch.optim.SGD, OPTIONS), (Adam, torch.optim.Adam, ADAMW)]
+)
+def test_biases_without_decay_equal_a_group_of_torch_optim_without_decay(optimizer, reference, options):
     generator = torch.Generator().manual_seed(0)
     names = ("classifier.weight", "classifier.bias", "heads.bias.weight")
     start = {name: torch.randn(3, 4, generator=generator) for name in names}
     ours, theirs = ({name: nn.Parameter(value.clone()) for name, value in start.items()} for _ in range(2))
-    one = SGD(ours, torch.tensor(0.1), decay_biases=False, **OPTIONS)
+    one = optimizer(ours, torch.tensor(0.1), decay_biases=False, **options)
     groups = [{"params": [theirs[names[0]], theirs[names[2]]]}, {"params": [theirs[names[1]]], "weight_decay": 0.0}]
-    other = torch.optim.SGD(groups, lr=0.1, fused=True, **OPTIONS)
+    other = reference(groups, lr=torch.tensor(0.1), fused=True, **options)
     for _ in range(3):
         step_both(one, other, ours, theirs, generator)
     assert all(torch.equal(ours[name], theirs[name]) for name in names)

@@ -124,7 +124,7 @@ def test_bf16_computes_no_gradient_of_frozen_weights(train):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_resumed_run_equals_an_uninterrupted_one(name, tmp_path):
-    tree = trained_config("last:1", optimizer={"sgd": SGD, "adamw": ADAMW}[name])
+    tree = trained_config("last:1", optimizer={"sgd": SGD, "adam": ADAMW | {"algorithm": "adam"}, "adamw": ADAMW}[name])
     resumes_bit_for_bit(tree, 2, tmp_path)
 
 

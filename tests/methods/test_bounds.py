@@ -8,19 +8,24 @@ from daso.schema import describe
 BOUNDS = {
     "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
     "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
-    "crest.last_temperature",
-    "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum",
-    "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature",
+    "crest.last_temperature acr.threshold decon.threshold simpro.threshold "
+    "wide_resnet.norm_momentum",
+    "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum "
+    "acr.momentum decon.momentum simpro.momentum adello.momentum",
+    "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature "
+    "adello.alpha_min",
     "'distribution' or a number in [0, 1]": "daso.blend",
+    "'estimated' or a number above 0": "adello.temperature",
     "a number in [-1, 1]": "usadtm.cosine_threshold",
     "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
     "daso.dist_temperature ldam.scale darp.alpha cld.temperature sharpen.temperature",
     "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
-    "debias.strength crest.exponent",
-    f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup",
-    f"an integer of at least 1, {EPOCHS}": "daso.period darp.period crt.steps",
+    "debias.strength adello.weight crest.exponent simpro.tau acr.tau decon.tau decon.pseudo_label_tau "
+    "decon.weight_tau",
+    f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup acr.warmup adello.warmup",
+    f"an integer of at least 1, {EPOCHS}": "daso.period acr.period simpro.period darp.period crt.steps",
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
     "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",
     "an integer of at least 2": "crest.generations",

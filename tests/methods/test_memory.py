@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from daso.methods.memory import ClassQueue, Histogram, MemoryBank, RecentMean, RunningPrior
+from daso.methods.memory import ClassQueue, Histogram, MemoryBank, PeriodSum, RecentMean, RunningPrior
 
 
 def push(queue, values, labels):
@@ -75,6 +75,14 @@ def test_histogram_publishes_at_the_end_of_each_window_but_the_last():
         histogram.published.zero_()
         histogram.add(labels, torch.tensor(t))
         assert bool(histogram.published.any()) is published
+
+
+def test_sum_of_a_period_ends_with_its_last_step():
+    """Period 2, counts (1, .5) of each step."""
+    period = PeriodSum(2, period=2)
+    results = [period.add(torch.tensor([1.0, 0.5]), torch.tensor(t)) for t in range(4)]
+    assert [(total.tolist(), bool(ends)) for total, ends in results] == 2 * [([1, 0.5], False), ([2, 1], True)]
+    assert period.total.tolist() == [0, 0]
 
 
 def test_recent_mean_is_over_the_last_values():

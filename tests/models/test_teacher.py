@@ -6,6 +6,7 @@ import torch
 from daso.models.network import Network
 from daso.models.small_convnet import SmallConvNet
 from daso.models.teacher import MovingAverage, prepare_teacher
+from daso.models.wide_resnet import WideResNet
 
 
 def network() -> Network:
@@ -37,6 +38,21 @@ def test_training_forwards_of_the_teacher_change_statistics_with_authors_bn_only
     teacher(torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     assert bool(teacher.encoder.layers[1].running_mean.any()) is changed
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_statistics_of_a_pure_average_follow_the_students_with_any_norm_momentum():
+    """The student's mean moves to .001 * 2 in a step, and with decay .5 the teacher's to half of it.
+
+    The teacher's own forward, on other images, adds nothing.
+    """
+    student, teacher = (Network(WideResNet(depth=10, width=1, norm_momentum=0.001), 3, {}) for _ in range(2))
+    prepare_teacher(teacher, "pure_average")
+    pixels = torch.tensor([1.0, 3.0])[:, None, None, None].expand(2, 64, 1, 1)
+    student.encoder.norm(pixels)
+    teacher.encoder.norm(100 * pixels)
+    MovingAverage(teacher, student).update(torch.tensor(0.5))
+    assert student.encoder.norm.running_mean.tolist() == pytest.approx([0.002] * 64, rel=1e-6)
+    assert teacher.encoder.norm.running_mean.tolist() == pytest.approx([0.001] * 64, rel=1e-6)
 
 
 def test_pure_average_still_normalises_by_the_batch():

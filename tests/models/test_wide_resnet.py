@@ -2,6 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from daso.config.registry import NETWORKS
+from daso.config.signature import option_errors
+from daso.engine.optimizer import SGD
 from daso.errors import ParamsError
 from daso.models.network import Network, initialise
 from daso.models.wide_resnet import Block, WideResNet
@@ -26,6 +29,46 @@ def test_wide_resnet_28_has_28_convolutions():
     norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 25
     assert {(m.momentum, m.eps) for m in norms} == {(0.1, 1e-5)}
+
+
+@pytest.mark.parametrize(
+    ("options", "mean", "variance"), [({}, 0.2, 1.1), ({"norm_momentum": 0.001}, 0.002, 1.001)], ids=["default", ".001"]
+)
+def test_norm_momentum_is_the_share_of_the_batch_in_the_running_statistics(options, mean, variance):
+    """From mean 0 and variance 1, two images of 1 and 3 have the mean 2 and the unbiased variance 2."""
+    encoder = WideResNet(depth=10, width=1, **options)
+    momenta = {module.momentum for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)}
+    assert momenta == {options.get("norm_momentum", 0.1)}
+    encoder.norm(torch.tensor([1.0, 3.0])[:, None, None, None].expand(2, 64, 1, 1))
+    assert encoder.norm.running_mean.tolist() == pytest.approx([mean] * 64, rel=1e-6)
+    assert encoder.norm.running_var.tolist() == pytest.approx([variance] * 64, rel=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.5])
+def test_norm_momentum_is_a_positive_share(momentum):
+    given = {"depth": 10, "width": 1, "norm_momentum": momentum}
+    (line,) = option_errors(NETWORKS["wide_resnet"], given)
+    assert line.startswith(f"norm_momentum: {momentum} is ")
+    assert not list(option_errors(NETWORKS["wide_resnet"], given | {"norm_momentum": 1.0}))
+
+
+def test_only_convolutions_and_classifier_are_decayed_without_decay_biases():
+    """As in the code of Wei and Gan 2023: 28 convolutions and the classifier, but neither 25 norms nor its bias.
+
+    With zero gradients, a weight of 1 moves by rate times 1.9 times decay (Nesterov .9), .03 * 1.9 * .5 = .0285.
+    """
+    weights = dict(Network(WideResNet(depth=28, width=2), 10, {}).named_parameters())
+    options = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.5, "decay_biases": False}
+    optimizer = SGD(weights, torch.tensor(0.03), **options)
+    for weight in weights.values():
+        weight.data.fill_(1)
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    values = {name: weight.unique().tolist() for name, weight in weights.items()}
+    decayed = {name for name, value in values.items() if value == [pytest.approx(0.9715, abs=1e-6)]}
+    assert (len(decayed), len(weights)) == (29, 29 + 2 * 25 + 1)
+    assert all("conv" in name or "shortcut" in name or "stem" in name for name in decayed - {"classifier.weight"})
+    assert all(value == [1.0] for name, value in values.items() if name not in decayed)
 
 
 def test_output_shapes_strides_and_activated_shortcuts():

@@ -67,6 +67,17 @@ def test_tensor_sizes_of_daso():
     assert tensor_sizes(tree, 300).trained == 4 * 132
 
 
+@pytest.mark.parametrize("algorithm", ["adam", "adamw"])
+def test_checkpoint_of_adam_has_two_running_means_of_each_trained_weight(algorithm):
+    """SGD has one momentum of each of 5,268 trained values, so the checkpoint grows by 4 bytes for each."""
+    tree = config(DASO)
+    tree["setting"] |= {"n1": 100, "m1": 75, "gamma_l": 1, "gamma_u": 1}
+    images = {"unlabeled": 300, "validation": 0, "test": 1}
+    sgd, adam = (file_sizes(each, images) for each in (tree, with_changes(tree, {"optimizer.algorithm": algorithm})))
+    assert adam.state - sgd.state == 4 * 5268
+    assert (adam.results, adam.events) == (sgd.results, sgd.events)
+
+
 def test_tensor_sizes_of_a_pretrained_resnet():
     """Its file is missing. ResNet-18 has 11,689,512 parameters, 513,000 of them in torchvision's classifier.
 

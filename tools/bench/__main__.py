@@ -88,6 +88,28 @@ def parity(suite: str, **options: Any) -> None:
     run(suite, **options)
 
 
+METHOD_COSTS = "fixmatch,fixmatch_daso,fixmatch_adello,simpro,acr,decon"
+
+
+@command("OMP_NUM_THREADS=1 python -m tools.bench methods")
+@click.option("--methods", type=WORDS, default=METHOD_COSTS, show_default=True, help="The first one is the unit.")
+@click.option("--steps", type=int, default=1, show_default=True, help="Training steps of a round.")
+@REPEATS_OPTION
+@device
+def methods(methods: list[str], steps: int, repeats: int, device: str) -> None:
+    """Compare the time of a training step of methods.
+
+    Images are random; sizes are those of CIFAR-10-LT under the protocol of the paper.
+    """
+    from daso.config.load import load_params
+    from tools.bench.method_costs import markdown, measure
+
+    given = f"--methods {','.join(methods)} --steps {steps} --repeats {repeats} --device {device}"
+    times = measure(methods, steps, repeats, device)
+    titles = [load_params().methods[method]["title"] for method in methods]
+    click.echo("\n".join(markdown(times, titles, f"OMP_NUM_THREADS=1 python -m tools.bench methods {given}")))
+
+
 @command("python -m tools.bench report")
 def report() -> None:
     """Print size, processor time and first paint of reports.
@@ -204,7 +226,7 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
 
 
 PANELS: dict[str, list[click.Command]] = {
-    "Benchmarks": [speed, parity, report, images, photos, encode, features, pixels, labeling]
+    "Benchmarks": [speed, methods, parity, report, images, photos, encode, features, pixels, labeling]
 }
 
 

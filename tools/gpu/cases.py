@@ -25,6 +25,7 @@ MAIN_METHOD = "fixmatch_daso"  # the method for measuring modes, precisions and 
 EARLY_PHASES: dict[str, dict[str, Any]] = {
     "usadtm": {"warmup": 5},
     "simmatch": {"instance_start": 32},
+    "simpro": {"period": 10},
     "daso": {"warmup": 10, "period": 5},
     "class_balanced": {"start": 0.1},
     "ldam": {"start": 0.1},

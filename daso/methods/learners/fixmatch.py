@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
-from daso.ops.losses import cross_entropy, masked_mean
+from daso.ops.losses import consistency
 from daso.records import Batch, Env, Losses, Role, Step
 from daso.schema import NonNegative, PositiveShare
 
@@ -48,7 +46,6 @@ class FixMatch(Learner):
         thresholded = step.targets if self.confidence == "refined" else p  # fidelity: confidence
         weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
-        label, strong = step.targets.argmax(-1), [out[view].logits for view in self.views.u[1:]]
-        unmasked = [cross_entropy(self.adjust(z, Role.CONSISTENCY, step), label) for z in strong]
-        losses["consistency"] = self.weight * masked_mean(torch.stack(unmasked).mean(0), weights)
+        strong = [self.adjust(out[view].logits, Role.CONSISTENCY, step) for view in self.views.u[1:]]
+        losses["consistency"] = self.weight * consistency(strong, step.targets.argmax(-1), weights)
         return losses | self.addon_losses(step), step
