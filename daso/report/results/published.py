@@ -13,15 +13,7 @@ from daso.config.paper_names import paper_methods
 from daso.data.class_sizes import labeled_share, setting_kind, unlabeled_shape
 from daso.errors import DataError, did_you_mean
 from daso.report.results.collect import main_measure
-from daso.report.results.sources import (
-    SOURCES,
-    PublishedSource,
-    Row,
-    Sources,
-    read_rows,
-    read_sources,
-    source_of,
-)
+from daso.report.results.sources import SOURCES, PublishedSource, Row, Sources, read_rows, read_sources, source_of
 from daso.report.words import numbered
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "reports" / "paper" / "results.csv"
@@ -196,7 +188,7 @@ def _published(row: Row, printed: Sequence[Row], sources: Sequence[str]) -> Publ
         return Published(float(row["mean"]), std, text, row["note"], row["doubt"], printed_number(row), row, *limits)
     order = list(dict.fromkeys(name for name, _ in _all_sources()))
     alike = [other for other in printed if (other["metric"] in ACCURACY_METRICS) == (row["metric"] in ACCURACY_METRICS)]
-    same = [other for other in alike if other["source"] != row["source"] and _agrees(other, row)]
+    same = [other for other in alike if other["source"] != row["source"] and _repeats(other, row)]
     foreign = [other for other in same if other["source"] not in sources]
     earlier = [other for other in foreign if order.index(other["source"]) < order.index(row["source"])]
     text, reason = place_of(row), _reason(row)
@@ -289,6 +281,11 @@ def _agrees(row: Row, other: Row) -> bool:
     """Return True if two rows print the same number, up to the digits of the shorter one and without a deviation."""
     printed = ["mean", *(["std"] if row["std"] and other["std"] else [])]
     return all(_equal_if_rounded(row[name], other[name]) for name in printed)
+
+
+def _repeats(row: Row, other: Row) -> bool:
+    """Return True if two rows agree in mean and deviation; a mean alone may agree by chance."""
+    return bool(row["std"]) == bool(other["std"]) and _agrees(row, other)
 
 
 def _equal_if_rounded(one: str, other: str) -> bool:
