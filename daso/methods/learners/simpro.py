@@ -32,7 +32,7 @@ class SimPro(Learner):
 
     views = Views(x=("weak", "strong"), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
-    balanced = True
+    balanced_predictions = True
 
     def __init__(
         self,
