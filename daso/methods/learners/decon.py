@@ -47,7 +47,7 @@ class DeCon(Learner):
     views = Views(x=("weak",), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
     evaluation_head = "balanced"
-    balanced = True
+    balanced_predictions = True
     prior: Tensor
     confidence: Tensor
     weight: Tensor
