@@ -17,7 +17,7 @@ from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
 from daso.config.params_schemas import OptimizerOptions
 from daso.config.registry import COMPONENTS, NETWORKS
-from daso.config.resolve import Run, parse_run, resolve, runs, upstream_runs, with_upstream
+from daso.config.resolve import Run, parse_run, resolve, runs, table_protocol, upstream_runs, with_upstream
 from daso.config.schedule_checks import optimizer_errors, protocol_schedule_errors, run_schedule_errors
 from daso.config.signature import constructor_errors, option_errors, options
 from daso.config.stages import plan_of
@@ -159,7 +159,7 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
     names = [table["name"] for table in tree["tables"]]
     for table in tree["tables"]:
         where = f"table '{table['name']}': "
-        yield from (f"{file}: {where}{message}" for message in _table_errors(table, names))
+        yield from (f"{file}: {where}{message}" for message in _table_errors(params, tree, table, names))
         yield from unknown("dataset", table["dataset"], params.datasets, where)
         for setting in table["settings"]:
             yield from unknown("setting", setting, settings.get(table["dataset"], table["settings"]), where)
@@ -173,16 +173,20 @@ def _suite_errors(params: Params, settings: dict[str, list[str]], file: str, tre
                 yield f"{file}: {where}controls: '{method}' is not in the table's methods; add it, or remove it here"
 
 
-def _table_errors(table: Tree, names: list[str]) -> Iterator[str]:
-    """Yield the errors in the name and the metrics of a suite's table; `names` are those of all its tables."""
+def _table_errors(params: Params, suite: Tree, table: Tree, names: list[str]) -> Iterator[str]:
+    """Yield the errors in name, protocol and metrics of a suite's table; `names` are those of all its tables."""
     if not NAME_PATTERN.fullmatch(table["name"]):
         yield invalid_name(table["name"])
     if names.count(table["name"]) > 1:
         yield "duplicate name; rename one of the tables"
     if table["name"] in PAGE_IDS:
         yield "the name of another section of the report's page; rename the table"
-    if "median" not in table.get("metrics", ["median"]):
-        yield "metrics: missing 'median', which gains and ranks use; add it"
+    name = table_protocol(suite, table)
+    if "protocol" in table and name not in params.protocols:
+        yield f"unknown protocol '{name}'{did_you_mean(name, params.protocols, 'protocols')}"
+    statistic = params.protocols.get(name, {}).get("statistic", "median")
+    if statistic not in table.get("metrics", [statistic]):
+        yield f"metrics: missing '{statistic}', which gains and ranks use under protocol '{name}'; add it"
 
 
 def _suite_run_errors(params: Params) -> Iterator[str]:

@@ -10,7 +10,7 @@ from daso.config.fit import fitted_options
 from daso.config.network import evaluated_model
 from daso.config.params import Params
 from daso.config.registry import ADDONS, LEARNERS
-from daso.config.resolve import Run, resolve, trained_run
+from daso.config.resolve import Run, resolve, table_protocol, trained_run
 from daso.config.signature import attribute
 from daso.config.stages import plan_of
 
@@ -21,18 +21,19 @@ MODELS = {"student": "the student", "teacher": "the EMA model"}
 def control_errors(params: Params) -> Iterator[str]:
     """Yield the errors of all tables with `controls`, whose names are known and whose runs can be resolved."""
     for name, suite in params.suites.items():
-        tables = [table for table in suite["tables"] if "controls" in table]
-        if tables and not params.protocols[suite["protocol"]]["evaluation"].get("predictions"):
-            yield (
-                f"{params.file('protocol', suite['protocol'])}: evaluation.predictions: missing, and controls of suite "
-                f"'{name}' are compared by predictions; set it to true"
-            )
-        for table in tables:
+        tables = [(table_protocol(suite, table), table) for table in suite["tables"] if "controls" in table]
+        for protocol in dict.fromkeys(protocol for protocol, _ in tables):
+            if not params.protocols[protocol]["evaluation"].get("predictions"):
+                yield (
+                    f"{params.file('protocol', protocol)}: evaluation.predictions: missing, and controls of suite "
+                    f"'{name}' are compared by predictions; set it to true"
+                )
+        for protocol, table in tables:
             where = f"{params.file('suite', name)}: table '{table['name']}': controls: "
             errors = list(_images_errors(params, table["controls"]))
             yield from (where + error for error in errors)
             if not errors:
-                yield from (where + error for error in _training_errors(params, suite["protocol"], table))
+                yield from (where + error for error in _training_errors(params, protocol, table))
 
 
 def balanced_parts(method: Tree) -> list[str]:

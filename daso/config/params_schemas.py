@@ -185,6 +185,7 @@ class FitGrid(TypedDict):
 
 
 Statistic = Literal["median", "mean", "last"]  # of the test accuracies of a run's last evaluations
+PrintedMeasure = Literal[Statistic, "geometric_mean"]  # geometric mean of the recalls
 
 
 class Protocol(Training):
@@ -194,7 +195,7 @@ class Protocol(Training):
     comparable: bool
     note: NotRequired[str]
     statistic: NotRequired[Statistic]  # median by default
-    published: NotRequired[Names]  # sources in reports/paper/sources.csv whose authors trained with this protocol
+    published: NotRequired[Names]  # sources in reports/paper/sources.csv with this protocol; Oh et al. 2022 by default
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: OptimizerOptions
     fit: NotRequired[FitGrid]
@@ -250,7 +251,7 @@ class SuiteTable(TypedDict):
     methods: Names  # an entry with `*` is a pattern, which `read_params` expands
     protocol: NotRequired[str]  # by default the suite's
     controls: NotRequired[Annotated[dict[str, str], Length(1)]]  # method with unlabeled images -> the same without them
-    metrics: NotRequired[Annotated[list[Literal["last", "median"]], Length(1), Unique()]]  # [median] by default
+    metrics: NotRequired[Annotated[list[PrintedMeasure], Length(1), Unique()]]  # by default the protocol's statistic
 
 
 Analysis = Literal["confusion", "groups", "histogram", "motivation", "precision_recall", "similarity", "tsne"]

@@ -82,12 +82,17 @@ def suite_of(params: Params, name: str) -> Tree:
     return params.suites[name]
 
 
+def table_protocol(suite: Tree, table: Tree) -> str:
+    """Return the name of the protocol of a suite's table: its own, else the suite's."""
+    return str(table.get("protocol", suite["protocol"]))
+
+
 def runs(params: Params, suite: str) -> list[Run]:
     """Return the runs of a suite's tables, each once, in the order of the tables."""
     tree = suite_of(params, suite)
     return list(
         dict.fromkeys(
-            trained_run(params, Run(table["dataset"], setting, tree["protocol"], method, seed))
+            trained_run(params, Run(table["dataset"], setting, table_protocol(tree, table), method, seed))
             for table in tree["tables"]
             for setting in table["settings"]
             for method in table["methods"]
@@ -125,21 +130,20 @@ def with_upstream(params: Params, selected: Iterable[Run], dependents: Sequence[
 
 
 def expand_suite(params: Params, suite: str) -> Tree:
-    """Return a suite with every name in it replaced by the content of its file, as reports use it."""
+    """Return a suite with every name in its tables replaced by the content of its file, as reports use it."""
     tree = suite_of(params, suite)
 
     def expand_table(table: Tree) -> Tree:
-        dataset = table["dataset"]
+        dataset, protocol = table["dataset"], table_protocol(tree, table)
         return {
             **table,
+            "protocol": {"name": protocol, "note": "", **params.protocols[protocol]},
             "dataset": {"name": dataset, **params.datasets[dataset]},
             "settings": [setting_config(params, dataset, setting) for setting in table["settings"]],
             "methods": [{"name": method, **params.methods[method]} for method in table["methods"]],
         }
 
-    protocol = {"name": tree["protocol"], "note": "", **params.protocols[tree["protocol"]]}
-    tables = [expand_table(table) for table in tree["tables"]]
-    return {"name": suite, "note": "", **tree, "protocol": protocol, "tables": tables}
+    return {"name": suite, "note": "", **tree, "tables": [expand_table(table) for table in tree["tables"]]}
 
 
 def data_config(params: Params, dataset: str) -> Tree:

@@ -21,13 +21,27 @@ from daso.paths import HISTORY_FILE
 
 
 def summarise(series: Sequence[float], validation: Sequence[float], median_of: int) -> dict[str, Any]:
-    """Summarise test accuracies: the last, the one at the best validation accuracy, the median of the last few."""
+    """Summarise test accuracies: the last, median and mean of the last `median_of`, and two of all evaluations.
+
+    `best` is that at the best validation accuracy. `best_on_test` is the highest one, as some papers report it.
+    """
     return {
         "last": series[-1],
         "best": series[int(np.argmax(validation))] if validation else None,
+        "best_on_test": max(series),
         "median": float(np.median(series[-median_of:])),
+        "mean": float(np.mean(series[-median_of:])),
         "median_of": min(median_of, len(series)),
     }
+
+
+def geometric_mean(recalls: FloatArray) -> float:
+    """Return the geometric mean of the recalls (C,) as in Lee and Kim 2024: 1 / (100 C) replaces a recall of zero.
+
+    A class without test images, whose recall is NaN, is left out.
+    """
+    known = recalls[~np.isnan(recalls)]
+    return float(np.exp(np.log(np.where(known == 0, 1 / (100 * len(known)), known)).mean()))
 
 
 def read_history(run: FinishedRun) -> list[dict[str, float]]:
@@ -57,6 +71,7 @@ def run_metrics(folder: Path, key: str | None = None, store: Path | None = None)
         "top1": summarise(series["test_top1"], series.get("val_top1", []), median_of),
         "top1_la": {name: adjusted[name] for name in ("last", "median")},
         "balanced_accuracy": float(np.nanmean(recalls)),
+        "geometric_mean": geometric_mean(recalls),
         "recall": _nullable(recalls),
         "precision": _nullable(precision(counts)),
         "groups": groups(recalls, result["class_order"], division),

@@ -10,7 +10,7 @@ from daso.config.explain import TextRow, align_columns, split_setting
 from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
 from daso.config.params import Params
-from daso.config.resolve import Run, resolve, runs, setting_config, trained_run, with_upstream
+from daso.config.resolve import Run, resolve, runs, setting_config, table_protocol, trained_run, with_upstream
 from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
 from daso.planning.status import TO_DO, run_statuses
@@ -77,7 +77,7 @@ def cell(params: Params, words: str, row: str = "", column: str = "") -> Iterato
 def match(params: Params, printed: Row) -> Match:
     """Return the dataset, settings and methods of params/ that match a published row by their values."""
     dataset, metric, plain_key = printed["dataset"], printed["metric"], row_key({**printed, "unlabeled": ""})
-    sizes = {name: printed[name] or None for name in ("gamma_l", "gamma_u", "n1", "m1")}
+    sizes = {name: printed[name] or None for name in ("gamma_l", "gamma_u", "n1", "m1", "shape")}
     methods = [
         name
         for name, tree in params.methods.items()
@@ -132,9 +132,10 @@ def _head(rows: list[dict[str, str]], selected: Address, printed: Row, papers: l
     where = f"table {selected.table}, row {selected.row}, column {selected.column} of {CITATION}"
     yield f"{where}: {method(printed)} on {setting(printed)}"
     yield _published(printed)
-    sizes = {name: printed[name] or None for name in COLUMN_FIELDS[1:5]} | {"unlabeled": printed["unlabeled"]}
+    sizes = {name: printed[name] or None for name in COLUMN_FIELDS[1:5]}
+    sizes |= {name: printed[name] for name in ("unlabeled", "shape")}
     paper = papers[0] if papers else printed
-    found = look_up(rows, printed["dataset"], sizes, paper, printed["metric"], selected.table)
+    found = look_up(rows, printed["dataset"], sizes, paper, [printed["metric"]], selected.table)
     note = found.note if found and found.table == selected.table else printed["note"]
     if note:
         yield f"note: {note}"
@@ -168,9 +169,11 @@ def _trained(params: Params, run: Run) -> Run:
 def _protocol(params: Params, table: str) -> str:
     """Return the protocol of the suites that reproduce a table of the paper."""
     for suite in params.suites.values():
-        tables = [str(each["paper"]["table"]) for each in suite["tables"] if "paper" in each]
-        if table in tables and params.protocols[suite["protocol"]]["comparable"]:
-            return str(suite["protocol"])
+        for each in suite["tables"]:
+            protocol = table_protocol(suite, each)
+            reproduced = str(each["paper"]["table"]) if "paper" in each else ""
+            if reproduced == table and params.protocols[protocol]["comparable"]:
+                return protocol
     return PROTOCOL
 
 

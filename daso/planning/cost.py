@@ -11,7 +11,7 @@ from daso.config.feasibility import unlabeled_views
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
 from daso.config.protocol_where import protocol_in
-from daso.config.resolve import Run, resolve, trace_options
+from daso.config.resolve import Run, resolve, table_protocol, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.paths import METRICS
 from daso.report.results.collect import Cell
@@ -115,7 +115,9 @@ def _references(params: Params, run: Run) -> Iterator[StepTime]:
     """Yield the time of a step of a run's method in each reference of a suite of its protocol and dataset."""
     for file in sorted(Path(REFERENCES).glob("*.json")):
         tree, suite = read_checksummed(file, "reference"), params.suites.get(file.stem)
-        if not suite or suite["protocol"] != run.protocol or {t["dataset"] for t in suite["tables"]} != {run.dataset}:
+        if not suite or any(
+            (table["dataset"], table_protocol(suite, table)) != (run.dataset, run.protocol) for table in suite["tables"]
+        ):
             continue
         if seconds := tree.get("seconds_per_step", {}).get(run.method_file):
             environment = {**tree["environment"], "threads": int(tree["environment"]["threads"])}

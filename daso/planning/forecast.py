@@ -34,6 +34,13 @@ class Machine(NamedTuple):
     concurrent_runs: int
 
 
+StepTimes = dict[tuple[str, str], StepTime]  # by method and protocol
+
+
+def _kind(run: Run) -> tuple[str, str]:
+    return run.method_file, run.protocol
+
+
 class Preview(NamedTuple):
     """Runs that a call of the workflow will train, with their costs."""
 
@@ -50,12 +57,12 @@ def preview(params: Params, keys: Keys, todo: Sequence[Run], at_once: int, *, he
     if not todo:
         return Preview([], {})
     machine = _machine(params, todo[0].protocol)._replace(concurrent_runs=(at_once := min(at_once, len(todo))))
-    sample: dict[str, StepTime] = {}
-    for run in {run.method_file: run for run in todo}.values():
+    sample: StepTimes = {}
+    for run in {_kind(run): run for run in todo}.values():
         similar = (step for step in measured_steps(params, run) if step.device.startswith(machine.kind))
         if step := _step_time(params, run, machine) or next(similar, None):
-            sample[run.method_file] = step
-    if here and all(run.method_file in sample for run in todo):
+            sample[_kind(run)] = step
+    if here and all(_kind(run) in sample for run in todo):
         costs = {run: _seconds(params, run, sample) for run in todo}
         time = f"about {format_duration(max(sum(costs.values()) / at_once, _longest(params, costs)))} of training"
         if others := {step.device: None for step in sample.values() if step.device != machine.device}:
@@ -85,9 +92,9 @@ def forecast(params: Params, suite: str, *, measure: bool = False) -> Iterator[s
     yield f"{suite}: {len(chain)} runs{upstream}: {counted}"
     machine = _machine(params, chain[0].protocol)
     yield f"device: {machine.device}, {machine.how}, {with_noun(machine.concurrent_runs, 'run')} at once"
-    step_times = {run.method_file: known for run in chain if (known := _step_time(params, run, machine))}
+    step_times = {_kind(run): known for run in chain if (known := _step_time(params, run, machine))}
     if measure:
-        step_times |= _measure(params, keys, [run for run in chain if run.method_file not in step_times], machine)
+        step_times |= _measure(params, keys, [run for run in chain if _kind(run) not in step_times], machine)
     yield from _table(params, chain, todo, step_times)
     yield from _hours(params, suite, chain, todo, step_times, machine)
     yield from disk_lines(params, keys, todo, machine.concurrent_runs)
@@ -143,15 +150,15 @@ def _step_time(params: Params, run: Run, machine: Machine) -> StepTime | None:
     return next((step for step in on_device if set(step.how.split(", ")) == set(machine.how.split(", "))), None)
 
 
-def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Machine) -> dict[str, StepTime]:
+def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Machine) -> StepTimes:
     """Time some steps of each method of these runs, and record them for later plans."""
     from daso.engine.environment import choose_device
     from daso.planning.pace import seconds_at_once
 
-    samples = list({run.method_file: run for run in unmeasured}.values())
+    samples = list({_kind(run): run for run in unmeasured}.values())
     at_once = slots_per_gpu() if machine.kind == "cuda" else machine.concurrent_runs
     configs = ((keys.resolved(run), images_of(params, run)) for run in samples)
-    measured: dict[str, StepTime] = {}
+    measured: StepTimes = {}
     for run, seconds in zip(samples, seconds_at_once(configs, choose_device(machine.kind), at_once), strict=True):
         logging.info(
             "%s: %s ms per step, %s at once",
@@ -169,18 +176,20 @@ def _measure(params: Params, keys: Keys, unmeasured: Sequence[Run], machine: Mac
         others = [entry for entry in known if any(entry.get(name) != value for name, value in record.items())]
         steps = [*others, {**record, "protocol": run.protocol, "seconds": seconds}]
         write_file(STEP_TIMES, format_json({"steps": steps}))
-        measured[run.method_file] = StepTime(machine.device, machine.how, str(STEP_TIMES), seconds)
+        measured[_kind(run)] = StepTime(machine.device, machine.how, str(STEP_TIMES), seconds)
     return measured
 
 
-def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]) -> Iterator[str]:
+def _table(params: Params, chain: Sequence[Run], todo: Sequence[Run], step_times: StepTimes) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [("method", "runs", "to do", "ms per step", "all runs", "measured in")]
-    for method_file in dict.fromkeys(run.method_file for run in chain):
-        of_method, step = [run for run in chain if run.method_file == method_file], step_times.get(method_file)
+    several = len({run.protocol for run in chain}) > 1
+    for kind in dict.fromkeys(map(_kind, chain)):
+        of_method, step = [run for run in chain if _kind(run) == kind], step_times.get(kind)
         times: tuple[str, ...] = ("unknown",)
         if step:
             times = (format_significant(1000 * step.seconds), _time(params, of_method, step_times), step.source)
-        rows.append((method_file, str(len(of_method)), str(sum(run in todo for run in of_method)), *times))
+        method = "{} ({})".format(*kind) if several else kind[0]
+        rows.append((method, str(len(of_method)), str(sum(run in todo for run in of_method)), *times))
     yield align_columns(rows).rstrip("\n")
 
 
@@ -189,12 +198,12 @@ def _hours(
     suite: str,
     chain: Sequence[Run],
     todo: Sequence[Run],
-    step_times: dict[str, StepTime],
+    step_times: StepTimes,
     machine: Machine,
 ) -> Iterator[str]:
     """Yield device time and time; methods that are not measured are named and left out."""
-    unknown = [run for run in chain if run.method_file not in step_times]
-    known = [run for run in chain if run.method_file in step_times]
+    unknown = [run for run in chain if _kind(run) not in step_times]
+    known = [run for run in chain if _kind(run) in step_times]
     left = [run for run in known if run in todo]
     if unknown:
         methods = with_noun(len({run.method_file for run in unknown}), "method")
@@ -220,22 +229,22 @@ def _longest(params: Params, seconds: dict[Run, float]) -> float:
     return max(ends.values(), default=0.0)
 
 
-def _seconds(params: Params, run: Run, step_times: dict[str, StepTime]) -> float:
-    return Work.of(params, run).steps * step_times[run.method_file].seconds
+def _seconds(params: Params, run: Run, step_times: StepTimes) -> float:
+    return Work.of(params, run).steps * step_times[_kind(run)].seconds
 
 
-def _time(params: Params, runs: Sequence[Run], step_times: dict[str, StepTime]) -> str:
+def _time(params: Params, runs: Sequence[Run], step_times: StepTimes) -> str:
     return format_duration(sum(_seconds(params, run, step_times) for run in runs))
 
 
 def _write_forecast(
-    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: dict[str, StepTime]
+    params: Params, keys: Keys, suite: str, chain: Sequence[Run], todo: Sequence[Run], step_times: StepTimes
 ) -> None:
     """Write the expected times of the runs to do; the times of done runs stay as they were forecast."""
     before = forecasts.read_forecast(suite)
     expected = {run.id: before[run.id] for run in chain if run.id in before and run not in todo}
-    for run in (run for run in todo if run.method_file in step_times):
-        step = step_times[run.method_file]
+    for run in (run for run in todo if _kind(run) in step_times):
+        step = step_times[_kind(run)]
         seconds = round(_seconds(params, run, step_times), 3)
         expected[run.id] = {"key": keys.train(run), "device": step.device, "how": step.how}
         expected[run.id] |= {"seconds_per_step": step.seconds, "seconds": seconds}

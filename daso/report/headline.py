@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def build_headline(
     counts, titles, main = summary.tally.counts, _titles(suite), main_cells(judged_cells)
     shown = [(judged, one) for judged in judged_cells if (one := drawn(judged))]
     verdicts = {one.verdict.text for _, one in shown}
-    gains = gains_line([g for table in suite["tables"] for g in table_gains(table, main)], titles)
+    gains = _one_line(_by_protocol(suite, lambda tables: _gains(tables, main, titles)))
     return Headline(
         answer=_answer(suite, unlabeled[0], titles)
         if unlabeled
@@ -133,7 +133,7 @@ def _reason(judged_cells: Sequence[JudgedCell]) -> str:
 def _largest_difference(judged: JudgedCell, titles: Mapping[str, str], suite: Tree) -> LargestDifference:
     cell, verdict = judged.cell, judged.verdict
     table = next(table for table in suite["tables"] if table["name"] == cell.table)
-    label = measure_label(suite, table, judged.measure)
+    label = measure_label(table, judged.measure)
     name = ", ".join(filter(None, (f"{titles[cell.method]} on {cell.setting}", label)))
     text = difference_and_band(verdict.difference or 0.0, verdict.band)
     return LargestDifference(judged.anchor, name, MARKS[verdict.text], verdict.text, text)
@@ -160,11 +160,11 @@ def _lines(
     if summary.mean_difference is not None:
         text = f"{format_signed(summary.mean_difference, 2)} points over {with_noun(summary.tally.judged, 'cell')}"
         yield SummaryLine("Mean difference", text)
+    main, titles = main_cells(judged_cells), _titles(suite)
     yield from _gains_lines(summary, judged_cells, gains, answered=answered)
-    if ranks := ranks_line(
-        [r for table in suite["tables"] for r in table_ranks(table, main_cells(judged_cells)).values()]
-    ):
-        yield SummaryLine("Ranks", ranks)
+    if not gains:
+        yield from _protocol_lines("Gains", _by_protocol(suite, lambda tables: _gains(tables, main, titles)))
+    yield from _protocol_lines("Ranks", _by_protocol(suite, lambda tables: _ranks(tables, main)))
     if summary.remainder.runs:
         yield SummaryLine("Missing", _missing(suite["name"], summary, judged_cells))
         if any(judged.cell.stale for judged in judged_cells):
@@ -182,6 +182,33 @@ def _lines(
         yield SummaryLine(
             "Shared runs", f"with the suites {names}" if len(summary.shared) > 1 else f"with the suite {names}"
         )
+
+
+def _by_protocol(suite: Tree, line_of: Callable[[Sequence[Tree]], str]) -> dict[str, str]:
+    """Return a line on the tables of each protocol of a suite; protocols whose line is empty are left out."""
+    tables: dict[str, list[Tree]] = {}
+    for table in suite["tables"]:
+        tables.setdefault(str(table["protocol"]["name"]), []).append(table)
+    lines = {name: line_of(group) for name, group in tables.items()}
+    return {name if len(tables) > 1 else "": line for name, line in lines.items() if line}
+
+
+def _one_line(lines: Mapping[str, str]) -> str:
+    """Return the line of a suite with one protocol; empty for several, whose lines name their protocols."""
+    return lines.get("", "")
+
+
+def _protocol_lines(term: str, lines: Mapping[str, str]) -> Iterable[SummaryLine]:
+    for protocol, line in lines.items():
+        yield SummaryLine(f"{term}, protocol {protocol}" if protocol else term, line)
+
+
+def _gains(tables: Sequence[Tree], judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> str:
+    return gains_line([gain for table in tables for gain in table_gains(table, judged_cells)], titles)
+
+
+def _ranks(tables: Sequence[Tree], judged_cells: Sequence[JudgedCell]) -> str:
+    return ranks_line([ranks for table in tables for ranks in table_ranks(table, judged_cells).values()])
 
 
 def _gains_lines(
@@ -224,11 +251,14 @@ def _cost(suite: str, remainder: Remainder) -> str:
 
 
 def departures(suite: Tree, judged_cells: Sequence[JudgedCell]) -> Iterable[SummaryLine]:
-    """Yield the differences from the paper in the runs whose numbers stand beside published ones."""
-    compared = [judged for judged in judged_cells if judged.verdict.difference is not None]
-    compared += [one for judged in judged_cells for _, one in judged.archived if one.verdict.difference is not None]
-    sources = {judged.published.source for judged in compared if judged.published}
-    if not any(source.startswith(CITATION) for source in sources):
+    """Yield the differences from Oh et al. 2022 in the runs whose numbers stand beside theirs."""
+    shown = [*judged_cells, *(one for judged in judged_cells for _, one in judged.archived)]
+    compared = [
+        judged
+        for judged in shown
+        if judged.verdict.difference is not None and judged.published and judged.published.source.startswith(CITATION)
+    ]
+    if not compared:
         return
     runs = {judged.cell.run_id(seed): run for judged in compared for seed, run in judged.cell.done.items()}
     of_runs = [run.get("provenance") or {} for run in runs.values()]

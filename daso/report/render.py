@@ -125,8 +125,11 @@ def _history_rows(tables: Sequence[figure_groups.TableData]) -> Iterator[dict[st
 def _write_tables(folder: Path, sections: Sequence[Section]) -> None:
     """Write each table as CSV and LaTeX, and delete the files of tables that no longer exist."""
     files: dict[str, str] = {}
+    several = len({section.protocol["name"] for section in sections}) > 1
     for section in sections:
-        note = f"Not comparable with published numbers: {section.label}." if section.label else ""
+        protocol = f"Protocol {section.protocol['name']} ({section.protocol['title']})." if several else ""
+        label = f"Not comparable with published numbers: {section.label}." if section.label else ""
+        note = " ".join(filter(None, (protocol, label)))
         for name, table in section.tables.items():
             files[f"table-{section.letter}-{name}.csv"] = format_table_csv(table)
             files[f"table-{section.letter}-{name}.tex"] = format_latex(table, f"{section.name}-{name}", note)
@@ -147,12 +150,13 @@ def _write_recommended(path: Path, content: Tree | None) -> None:
 
 
 def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> dict[str, Any]:
-    """Return the variables of the templates."""
+    """Return the variables of the templates; `label` is that of all tables, empty if it differs."""
+    labels = {section.label for section in shown}
     return {
         "suite": suite,
         "note": str(suite.get("note") or "").strip(),
-        "label": verdicts.protocol_label(suite["protocol"]),
-        "protocol": suite["protocol"],
+        "label": labels.pop() if len(labels) == 1 else "",
+        "protocols": list({section.protocol["name"]: section.protocol for section in shown}.values()),
         "coverage": verdicts.coverage(cells),
         "project": read_project(),
         "commits": training_commits(cells),

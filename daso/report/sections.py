@@ -52,7 +52,7 @@ class Section:
     title: str
     paper: str  # columns of the paper that it reproduces; empty if it names no table of the paper
     dataset: str
-    label: str  # label of a protocol that is not comparable; empty for the paper's protocol
+    protocol: Tree
     settings: list[dict[str, str]]
     tables: Mapping[str, Table]  # by name; tables without a row are left out
     fidelity: Table  # known differences from the paper
@@ -61,11 +61,16 @@ class Section:
     analyses: list[Figure]  # figures of the analyses listed by the suite
     has_verdicts: bool  # True if a published number is confirmed
     has_archived: bool
-    sources: list[str]
+    sources: list[str]  # of published numbers, with their statistic and splits
     notes: list[str]
     reasons: list[str]
     provenance: dict[str, list[str]]  # values by name
     missing: list[str]  # files missing in finished runs, and the figures without them
+
+    @property
+    def label(self) -> str:
+        """Return the label of a protocol that is not comparable; empty for a comparable one."""
+        return protocol_label(self.protocol)
 
 
 def build_section(
@@ -85,14 +90,14 @@ def build_section(
     `published` are the rows of `results.csv`, `verdicts` those on the unlabeled images of this table, `rounds` its
     rounds of labeling, and `stores` is the folder of the stores, whose test images are shown.
     """
-    table, label, main = data.table, protocol_label(suite["protocol"]), main_cells(judged_cells)
+    table, main = data.table, main_cells(judged_cells)
     cells = [judged.cell for judged in main]
     runs = [metrics for cell in cells for metrics in cell.done.values()]
     titles = {method["name"]: str(method["title"]) for method in table["methods"]}
     analyses = suite.get("analyses", ()) if any(run_analyses(cell) for cell in cells) else ()
     galleries = build_galleries(table, cells, verdicts, stores)
     tables = [
-        accuracy_table(suite, table, judged_cells),
+        accuracy_table(table, judged_cells),
         *control_tables(cells, verdicts, titles, data.division),
         *(errors_table(galleries, titles), rounds_table(rounds, titles)),
         *run_tables(data, main, forecast, titles, bool(analyses)),
@@ -105,10 +110,10 @@ def build_section(
         title=str(table["title"]),
         paper=format_columns(published, table),
         dataset=str(table["dataset"].get("title", table["dataset"]["name"])),
-        label=label,
+        protocol=table["protocol"],
         settings=[format_setting(setting) for setting in table["settings"]],
         tables={table.name: table for table in tables if table.rows},
-        fidelity=differences_table(table, suite["protocol"], runs),
+        fidelity=differences_table(table, table["protocol"], runs),
         galleries=galleries,
         figures=[
             *table_figures(data),
@@ -117,11 +122,11 @@ def build_section(
             *fit_figures(data),
         ],
         analyses=analysis_figures(data, analyses),
-        has_verdicts=any(judged.published and not judged.published.doubt for judged in judged_cells),
+        has_verdicts=any(judged.published and not judged.published.reason for judged in judged_cells),
         has_archived=any(judged.archived for judged in judged_cells),
-        sources=sorted({judged.published.source for judged in judged_cells if judged.published}),
+        sources=_sources(judged_cells),
         notes=_notes(judged_cells, titles),
-        reasons=_reasons(main, label),
+        reasons=_reasons(main, protocol_label(table["protocol"])),
         provenance=table_provenance(runs),
         missing=_missing(data, analyses),
     )
@@ -174,6 +179,15 @@ def _missing(data: TableData, analyses: Sequence[str]) -> list[str]:
         for file, cells in without.items()
         if cells
     ]
+
+
+def _sources(judged_cells: Sequence[JudgedCell]) -> list[str]:
+    """Return the sources of the published numbers, those with the same statistic and splits together."""
+    published = [judged.published for judged in judged_cells if judged.published]
+    sources: dict[str, set[str]] = {}
+    for number in published:
+        sources.setdefault(number.obtained, set()).add(number.source)
+    return ["; ".join(sorted(names)) + (f" ({obtained})" if obtained else "") for obtained, names in sources.items()]
 
 
 def _notes(judged_cells: Sequence[JudgedCell], titles: Mapping[str, str]) -> list[str]:

@@ -412,6 +412,16 @@ def test_numbers_follow_yaml_1_2(params):
             "network 'small_convnet': 3 channels, 2 strides; give as many, at least 1",
         ),
         (
+            "suites/smoke.yaml",
+            lambda t: t["tables"][0].update(protocol="smoek"),
+            "table 'smoke': unknown protocol 'smoek'; did you mean 'smoke'",
+        ),
+        (
+            "suites/smoke.yaml",
+            lambda t: t["tables"][0].update(metrics=["last", "mean"]),
+            "table 'smoke': metrics: missing 'median', which gains and ranks use under protocol 'smoke'; add it",
+        ),
+        (
             "protocols/digits.yaml",
             lambda t: t.update(network={"name": "wide_resnet", "depth": 27, "width": 2}),
             "network 'wide_resnet': depth: expected 6 n + 4, got 27; choose 10, 16, 22, ...",

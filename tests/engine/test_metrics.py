@@ -5,21 +5,52 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from daso.engine.metrics import _test_predictions, summarise
+from daso.engine.metrics import _test_predictions, geometric_mean, summarise
 
 
 def test_best_accuracy_is_selected_by_validation():
     """`best` is the test accuracy at the first maximum of the validation accuracy, not the highest test accuracy."""
     series, validation = [0.1, 0.9, 0.5, 0.7, 0.6], [0.2, 0.3, 0.8, 0.8, 0.1]
-    assert summarise(series, validation, 3) == {"last": 0.6, "best": 0.5, "median": 0.6, "median_of": 3}
-    assert summarise(series, [], 20) == {"last": 0.6, "best": None, "median": 0.6, "median_of": 5}
+    assert summarise(series, validation, 3)["best"] == 0.5
+    assert summarise(series, [], 20)["best"] is None
 
 
-def test_last_evaluation_and_median_of_the_last_twenty():
-    """The last 20 of 22 evaluations are 52, ..., 60; in order, their 10th and 11th are both 53. Never the maximum."""
+def test_last_evaluation_median_and_mean_of_the_last_twenty():
+    """The last 20 of 22 evaluations are 52, ..., 60; in order, their 10th and 11th are both 53; their sum is 1066."""
     history = [50, 51, 52, 53, 54, 55, 54, 53, 52, 51, 50, 52, 54, 56, 58, 57, 55, 53, 51, 49, 47, 60]
-    assert summarise(history, [], 20) == {"last": 60, "best": None, "median": 53.0, "median_of": 20}
-    assert summarise([40, 41, 42], [], 20) == {"last": 42, "best": None, "median": 41.0, "median_of": 3}
+    assert summarise(history, [], 20) == {"best": None, "best_on_test": 60} | {
+        "last": 60,
+        "median": 53.0,
+        "mean": 53.3,
+        "median_of": 20,
+    }
+    assert summarise([40, 41, 45], [], 20) == {"best": None, "best_on_test": 45} | {
+        "last": 45,
+        "median": 41.0,
+        "mean": 42.0,
+        "median_of": 3,
+    }
+
+
+def test_highest_test_accuracy_is_that_of_all_evaluations():
+    """The last three of 90, 50, 70, 60 have the mean 60; the first one is the highest."""
+    summary = summarise([90.0, 50.0, 70.0, 60.0], [], 3)
+    assert (summary["best_on_test"], summary["mean"], summary["median"]) == (90.0, 60.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("recalls", "mean", "balanced"),
+    [
+        ([0.9, 0.8, 0.7], 0.795811, 0.8),  # 0.504 ^ (1/3)
+        ([0.9, 0.8, 0.0], 0.133887, 0.566667),  # (0.72 / 300) ^ (1/3): three classes
+        ([0.9, math.nan, 0.4], 0.6, 0.65),  # a class without test images
+        ([0.0, math.nan, 0.5], 0.05, 0.25),  # (0.5 / 200) ^ (1/2): two classes with test images
+        ([0.0, 0.0], 0.005, 0.0),
+    ],
+)
+def test_geometric_mean_of_recalls(recalls, mean, balanced):
+    assert geometric_mean(np.array(recalls)) == pytest.approx(mean, abs=1e-6)
+    assert np.nanmean(recalls) == pytest.approx(balanced, abs=1e-6)
 
 
 def test_calibration_is_that_of_the_test_predictions_before_and_after_the_temperature():

@@ -132,7 +132,7 @@ def test_cell_and_report_look_up_the_same_number(params):
             continue
         (setting,), method = place.settings, place.methods[0]
         paper = params.methods[method]["paper"]
-        back = look_up([row], row["dataset"], setting_config(params, place.dataset, setting), paper, row["metric"])
+        back = look_up([row], row["dataset"], setting_config(params, place.dataset, setting), paper, [row["metric"]])
         assert back.mean == float(row["mean"])
         matched += 1
     assert matched > 200

@@ -159,3 +159,8 @@ def test_reference_of_a_suite_of_the_same_protocol_and_dataset_counts(params):
     }
     assert paces(params, Run(*place, "supervised", 0)) == {}
     assert paces(params, Run(*place[:2], "smoke", "fixmatch", 0)) == {}
+    suite["tables"][0]["protocol"] = "smoke"  # the means of two protocols are of neither
+    assert paces(params, Run(*place, "fixmatch", 7)) == {}
+    for table in suite["tables"]:
+        table["protocol"] = "smoke"
+    assert list(paces(params, Run(*place[:2], "smoke", "fixmatch", 0)).values()) == [0.02]

@@ -130,6 +130,21 @@ def test_step_times_of_a_different_device_are_ignored(params):
     assert "unknown: 6 runs of 3 methods" in list(forecast(params, "smoke"))[3]
 
 
+def test_step_times_of_a_method_are_those_of_its_protocol(params, monkeypatch):
+    """60 steps at 0.5 s and 600 at 0.5 s: 330 s; each protocol is measured on its own."""
+    table = params.suites["chain"]["tables"][0] | {"methods": ["supervised"]}
+    tables = [table, table | {"name": "u", "protocol": "zoo"}]
+    params.suites["chain"] = {**params.suites["chain"], "tables": tables}
+    measured = fake_measurements(monkeypatch, {"supervised": 0.5})
+    lines = list(forecast(params, "chain", measure=True))
+    assert measured == [("supervised", 2)] * 2
+    assert [line.split()[:4] for line in lines[2].splitlines()[1:]] == [
+        ["supervised", "(smoke)", "1", "1"],
+        ["supervised", "(zoo)", "1", "1"],
+    ]
+    assert lines[3] == "device time: 5.5 min in total, 5.5 min to do"
+
+
 def test_time_of_generations_is_that_of_their_chain(params, monkeypatch):
     """Three generations of 20 steps at 3 s: 180 s; in parallel, 60 steps at 0.5 s. Concurrent runs save no time."""
     fake_measurements(monkeypatch, {"supervised": 0.5, "fixmatch_crest": 3.0})

@@ -41,20 +41,20 @@ def build_suite(
     dataset="cifar10-lt",
 ):
     """Return an expanded suite, the input of a report."""
+    schedule = {"steps": 1000, "evaluation": {"every": 50, "median_of": 20}}
     table = {
         "name": "main",
         "title": "CIFAR-10-LT",
         "dataset": {"name": dataset, "title": "CIFAR-10, a long tail"},
         "settings": [{"name": name, **SETTINGS[name]} for name in settings],
         "methods": [{"name": name, **METHODS[name]} for name in methods],
+        "protocol": {**schedule, **protocol},
     }
-    schedule = {"steps": 1000, "evaluation": {"every": 50, "median_of": 20}}
     return copy.deepcopy(
         {
             "name": "demo",
             "title": "A demonstration",
             "note": "Numbers made up for a test.\n",
-            "protocol": {**schedule, **protocol},
             "seeds": list(seeds),
             "tables": [table],
         }
@@ -67,7 +67,7 @@ def iterate_runs(suite):
         for setting in table["settings"]:
             for method in table["methods"]:
                 for seed in suite["seeds"]:
-                    names = (table["dataset"]["name"], setting["name"], suite["protocol"]["name"], method["name"])
+                    names = (table["dataset"]["name"], setting["name"], table["protocol"]["name"], method["name"])
                     yield table, setting, method, seed, "/".join((*names, f"s{seed}"))
 
 
@@ -87,9 +87,17 @@ def run_metrics(run, level=0.76, seed=0, classes=10, setting=None, **provenance)
     return {
         **{"run": run, "dataset": dataset, "setting": name, "protocol": protocol, "method": method, "seed": seed},
         **{"key": "k" * 16, "steps": 1000, "evaluations": 20},
-        "top1": {"last": level - 0.001, "best": level + 0.002, "median": level, "median_of": 20},
+        "top1": {
+            "last": level - 0.001,
+            "best": level + 0.002,
+            "median": level,
+            "mean": level - 0.002,
+            "best_on_test": level + 0.004,
+        }
+        | {"median_of": 20},
         "top1_la": {"last": level, "median": level + 0.01},
         "balanced_accuracy": float(recall.mean()),
+        "geometric_mean": float(recall.prod() ** (1 / classes)),
         "recall": [float(r) for r in recall],
         "precision": [None] + [float(r) for r in recall[1:]],
         "groups": {

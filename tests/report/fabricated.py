@@ -25,7 +25,7 @@ from daso.data.files import checksummed
 from daso.engine.analysis import class_similarity, source_summary
 from daso.ops.bias import concentration
 from daso.ops.confusion import confusion, precision, recall
-from daso.report.results.published import PUBLISHED, look_up, read_published
+from daso.report.results.published import PUBLISHED, look_up_cell, read_published
 from tests.report.conftest import history_csv, run_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,17 +68,22 @@ def fabricate(folder: Path, suite: str, limit: int | None = None, evaluations: i
     path.write_text(re.sub(r'^title: "?(.*?)"?$', rf'title: "{MARK}. \1"', path.read_text(), count=1, flags=re.M))
     params = load_params(folder / "params")
     tree, keys, published = expand_suite(params, suite), Keys(params), read_published(PUBLISHED)
-    protocol, chosen = tree["protocol"], list(runs(params, suite))[:limit]
-    last, rows = protocol["steps"], evaluations or protocol["steps"] // protocol["evaluation"]["every"]
     places = {
-        (table["dataset"]["name"], setting["name"], method["name"]): (table, setting, method, position)
+        (table["dataset"]["name"], setting["name"], table["protocol"]["name"], method["name"]): (
+            table,
+            setting,
+            method,
+            position,
+        )
         for table in tree["tables"]
         for setting in table["settings"]
         for position, method in enumerate(table["methods"])
     }
-    for run in chosen:
-        table, setting, method, position = places[run.dataset, run.setting, run.method]
-        target = look_up(published, run.dataset, setting, method.get("paper"))
+    for run in list(runs(params, suite))[:limit]:
+        table, setting, method, position = places[run.dataset, run.setting, run.protocol, run.method]
+        protocol = table["protocol"]
+        target = look_up_cell(published, table, setting, method)
+        last, rows = protocol["steps"], evaluations or protocol["steps"] // protocol["evaluation"]["every"]
         labeled, unlabeled = class_sizes(setting, table["dataset"]["num_classes"])
         invented = Invented(
             {"run": run.id, **run._asdict(), "key": keys.train(run)},

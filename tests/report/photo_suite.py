@@ -29,17 +29,17 @@ PROTOCOL = {"name": "photos", "title": "features", "comparable": False, "note": 
 def photo_suite(methods=tuple(TITLES), controls=CONTROLS, seeds=(0, 1, 2)):
     """Return an expanded suite with one table and setting."""
     parts = {name: {"name": "fixmatch" if "fixmatch" in name else "supervised"} for name in methods}
+    protocol = {**PROTOCOL, "steps": 1000, "evaluation": {"median_of": 5}}
     table = {
+        "protocol": protocol,
         **{"name": "birds", "title": "Birds", "settings": [SETTING], "controls": dict(controls)},
         "dataset": {"name": "birds", "title": "Images of birds", "num_classes": len(CLASSES)},
         "methods": [{"name": name, "title": TITLES[name], "learner": parts[name], "addons": []} for name in methods],
     }
-    protocol = {**PROTOCOL, "steps": 1000, "evaluation": {"median_of": 5}}
     return {
         "name": "birds",
         "title": "Birds",
         "note": "",
-        "protocol": protocol,
         "seeds": list(seeds),
         "tables": [table],
     }

@@ -238,7 +238,7 @@ def test_markup_is_escaped(project, make_suite):
     suite["title"] = suite["note"] = markup
     table = suite["tables"][0]
     table["title"] = table["dataset"]["title"] = table["methods"][1]["title"] = markup
-    suite["protocol"] |= {"title": markup, "comparable": False, "note": markup}
+    table["protocol"] |= {"title": markup, "comparable": False, "note": markup}
     project.fill(suite)
     out = project.build(suite)
     html = page(out)

@@ -20,7 +20,7 @@ from daso.aliases import Tree
 from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.params import Params
-from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of
+from daso.config.resolve import Run, expand_suite, runs, split_config, suite_of, table_protocol
 from daso.config.signature import ROOT
 from daso.data.files import canonical_json
 from daso.data.run_files import load_finished_run
@@ -91,8 +91,14 @@ def run(
 
 
 def with_precision(params: Params, suite: str, precision: str, seeds: int, steps: int | None = None) -> Params:
-    """Return params whose suite has seeds 0..seeds-1 and a protocol with this precision and, if given, these steps."""
-    name = suite_of(params, suite)["protocol"]
+    """Return params whose suite has seeds 0..seeds-1 and a protocol with this precision and, if given, these steps.
+
+    Raises DasoError for a suite whose tables have several protocols.
+    """
+    tree = suite_of(params, suite)
+    name, *others = dict.fromkeys(table_protocol(tree, table) for table in tree["tables"])
+    if others:
+        raise DasoError(f"suite '{suite}': several protocols, {', '.join([name, *others])}; choose a suite with one")
     protocol = {**params.protocols[name], "precision": precision, **({} if steps is None else {"steps": steps})}
     return dataclasses.replace(
         params,

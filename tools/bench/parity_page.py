@@ -89,8 +89,11 @@ class Setup(NamedTuple):
 
 
 def section(setup: Setup, suite: Tree, pairs: Sequence[Pair]) -> Tree:
-    """Return the record of a suite; `suite` is the expanded suite, with its protocol in place of the name."""
-    protocol, outcomes = suite["protocol"], [outcome for pair in pairs for outcome in (pair.standard, pair.other)]
+    """Return the record of a suite; `suite` is the expanded suite, whose tables have one protocol."""
+    protocol, outcomes = (
+        suite["tables"][0]["protocol"],
+        [outcome for pair in pairs for outcome in (pair.standard, pair.other)],
+    )
     return {
         "command": setup.command,
         "title": str(suite["title"]),

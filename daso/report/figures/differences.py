@@ -86,7 +86,7 @@ def difference_blocks(suite: Tree, judged_cells: Sequence[JudgedCell]) -> list[T
         panels = []
         for (name, setting, measure), marks in rows.items():
             if name == table["name"] and any(mark.judged for mark in marks):
-                label = measure_label(suite, table, measure)
+                label = measure_label(table, measure)
                 panels.append((setting, label, draw_panel(marks, limit, ", ".join(filter(None, (setting, label))))))
         if panels:
             longest = max(display_width(str(method["title"])) for method in table["methods"])

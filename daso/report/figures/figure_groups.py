@@ -120,7 +120,7 @@ def table_data(suite: Tree, table: Tree, cells: Sequence[Cell], runs: Path) -> T
     curves = {name: training_curves(cell, runs, table["dataset"].get("groups")) for name, cell in by_name.items()}
     embedded = by_name if "tsne" in suite.get("analyses", ()) else {}
     embeddings = {name: embed_cell(cell, runs) for name, cell in embedded.items()}
-    tag = "" if suite["protocol"].get("comparable") else f"{suite['name']}: not comparable with published numbers"
+    tag = "" if table["protocol"].get("comparable") else f"{suite['name']}: not comparable with published numbers"
     return TableData(table, by_name, curves, embeddings, tag, table["dataset"].get("groups"))
 
 

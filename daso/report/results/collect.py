@@ -17,18 +17,24 @@ from daso.paths import rebuild_hint
 
 MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics of a run; fractions 0..1
     "median": ("top1", "median"),
+    "mean": ("top1", "mean"),
     "last": ("top1", "last"),
     "best": ("top1", "best"),
+    "best_on_test": ("top1", "best_on_test"),
     "balanced": ("balanced_accuracy",),
+    "geometric_mean": ("geometric_mean",),
     "many": ("groups", "many"),
     "medium": ("groups", "medium"),
     "few": ("groups", "few"),
     "adjusted": ("top1_la", "median"),
 }
 Numbers = dict[str, dict[str, dict[str, dict[str, float]]]]
+FORENSIC = "best_on_test"  # measure that selects on the test set: no table of accuracies prints it
 
 
-MAIN_MEASURE = "median"  # of all tables; others may be printed beside it
+def main_measure(table: Mapping[str, Any]) -> str:
+    """Return the main measure of an expanded table: the statistic of its protocol. Others may be printed beside it."""
+    return str(table["protocol"].get("statistic", "median"))
 
 
 class MeanStd(NamedTuple):
@@ -52,6 +58,7 @@ class Cell:
     running: tuple[int, ...] = ()  # seeds with a checkpoint and without current metrics
     stale: tuple[int, ...] = ()  # seeds whose metrics have a different key; not counted anywhere
     archived: Mapping[int, Tree] = field(default_factory=dict)  # seed -> metrics in reports/measured, with any key
+    main: str = "median"  # main measure of the table
 
     @property
     def status(self) -> str:
@@ -61,6 +68,11 @@ class Cell:
         if self.done:
             return "partial"
         return "running" if self.running else "missing"
+
+    @property
+    def protocol(self) -> str:
+        """Return the name of the protocol."""
+        return self.run.split("/")[2]
 
     @property
     def anchor(self) -> str:
@@ -76,9 +88,12 @@ class Cell:
         fractions = {seed: _get(metrics, MEASURES[measure]) for seed, metrics in self.done.items()}
         return {seed: 100.0 * float(fraction) for seed, fraction in fractions.items() if fraction is not None}
 
-    def mean_std(self, measure: str = MAIN_MEASURE) -> MeanStd | None:
-        """Return mean, standard deviation and number of the done runs; None if no run has the measure."""
-        return mean_std(list(self.percent_by_seed(measure).values()))
+    def mean_std(self, measure: str = "") -> MeanStd | None:
+        """Return mean, standard deviation and number of the done runs by a measure, by default the main one.
+
+        None if no run has the measure.
+        """
+        return mean_std(list(self.percent_by_seed(measure or self.main).values()))
 
 
 def mean_std(values: list[float]) -> MeanStd | None:
@@ -117,8 +132,9 @@ def _cells(suite: Tree, metrics: Path, scratch: Path, keys: Mapping[str, str]) -
         for setting in table["settings"]:
             for method in table["methods"]:
                 trained = trained_setting(setting, method)
-                names = (table["dataset"]["name"], trained, suite["protocol"]["name"], method["name"])
-                cell = Cell(table["name"], setting["name"], method["name"], "/".join(names), tuple(suite["seeds"]))
+                run = "/".join((table["dataset"]["name"], trained, table["protocol"]["name"], method["name"]))
+                names, seeds = (table["name"], setting["name"], method["name"]), tuple(suite["seeds"])
+                cell = Cell(*names, run, seeds, main=main_measure(table))
                 yield _with_runs(cell, metrics, scratch, keys)
 
 

@@ -186,7 +186,7 @@ def _reason_left_out(row: Row, source: PublishedSource) -> str:
 def _cell_key(row: Row) -> tuple[object, ...]:
     """Return the key that rows of the same cell share; add-ons in any order are the same method."""
     addons = ";".join(sorted(row["addons"].split(";")))
-    return (*row_key({**row, "metric": "", "addons": addons}), row["shape"])
+    return row_key({**row, "metric": "", "addons": addons})
 
 
 def _printed(row: Row, source: PublishedSource) -> Printed:

@@ -113,7 +113,7 @@ def _model(suite: Tree, verdict: UnlabeledVerdict) -> Tree:
     return {
         **{"table": verdict.table, "dataset": table["dataset"]["name"], "setting": verdict.setting},
         **{
-            "protocol": suite["protocol"]["name"],
+            "protocol": table["protocol"]["name"],
             "method": method,
             "runs": list(runs),
             "base_model": base_model(table),

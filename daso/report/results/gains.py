@@ -162,7 +162,7 @@ def _published_addons(method: Tree) -> list[str]:
 
 def paired_difference(cell: Cell, baseline: Cell) -> PairedDifference | None:
     """Return the differences over seeds that are done in both cells and drew the same split; None without one."""
-    ours, theirs = cell.percent_by_seed("median"), baseline.percent_by_seed("median")
+    ours, theirs = cell.percent_by_seed(cell.main), baseline.percent_by_seed(baseline.main)
     common = [seed for seed in cell.seeds if seed in ours and seed in theirs]
     seeds = [seed for seed in common if _split_digest(cell, seed) == _split_digest(baseline, seed)]
     gains = [ours[seed] - theirs[seed] for seed in seeds]

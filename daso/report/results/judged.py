@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from daso.aliases import Tree
-from daso.report.results.collect import MAIN_MEASURE, Cell, MeanStd
-from daso.report.results.published import METRIC_BY_MEASURE, Published, look_up_cell
+from daso.report.results.collect import Cell, MeanStd, main_measure
+from daso.report.results.published import Published, look_up_cell
 from daso.report.results.sources import Row
 from daso.report.results.verdicts import Verdict, judge, reasons_not_comparable, remarks
 from daso.report.words import format_provenance, short_digest
@@ -33,25 +33,30 @@ class JudgedCell(NamedTuple):
     published: Published | None
     verdict: Verdict
     archived: tuple[tuple[DeviceCommit, JudgedCell], ...] = ()  # archived runs, judged in the same way
-    measure: str = MAIN_MEASURE
+    measure: str = "median"
+
+    @property
+    def is_main(self) -> bool:
+        """Return True if the measure is the main one of the cell's table."""
+        return self.measure == self.cell.main
 
     @property
     def anchor(self) -> str:
         """Return the id of the number in the page."""
-        return self.cell.anchor if self.measure == MAIN_MEASURE else f"{self.cell.anchor}/{self.measure}"
+        return self.cell.anchor if self.is_main else f"{self.cell.anchor}/{self.measure}"
 
 
 def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) -> list[JudgedCell]:
     """Return every cell with its published number and verdict, once for each measure of its table."""
     tables = {table["name"]: table for table in suite["tables"]}
-    protocol = suite["protocol"]
     judged_cells = []
     for cell in cells:
         table = tables[cell.table]
+        protocol = table["protocol"]
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         for measure in measures(table):
-            target = look_up_cell(published, table, setting, method, METRIC_BY_MEASURE[measure])
+            target = look_up_cell(published, table, setting, method, measure)
             reasons = reasons_not_comparable(protocol, cell.done.values(), setting)
             archived = [
                 (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values(), setting), measure))
@@ -69,19 +74,20 @@ def _judge_cell(cell: Cell, target: Published | None, reasons: Sequence[str], me
 
 def measures(table: Mapping[str, Any]) -> list[str]:
     """Return the measures that a table prints, in the order of its columns."""
-    return list(table.get("metrics", [MAIN_MEASURE]))
+    return list(table.get("metrics", [main_measure(table)]))
 
 
-def measure_label(suite: Tree, table: Tree, measure: str) -> str:
-    """Return the name of a measure where a suite's table prints several; empty if it prints one."""
+def measure_label(table: Tree, measure: str) -> str:
+    """Return the name of a measure where a table prints several; empty if it prints one."""
     if len(measures(table)) == 1:
         return ""
-    return measure if measure != MAIN_MEASURE else f"median of {suite['protocol']['evaluation']['median_of']}"
+    several = f" of {table['protocol']['evaluation']['median_of']}" if measure in ("median", "mean") else ""
+    return measure.replace("_", " ") + several
 
 
 def main_cells(judged_cells: Iterable[JudgedCell]) -> list[JudgedCell]:
     """Return the cells as judged by the main measure, each once."""
-    return [judged for judged in judged_cells if judged.measure == MAIN_MEASURE]
+    return [judged for judged in judged_cells if judged.is_main]
 
 
 def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:

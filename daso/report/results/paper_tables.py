@@ -19,7 +19,13 @@ from daso.report.results.sources import Row
 from daso.report.words import numbered
 
 METRIC_DEFINITIONS = {"med20_top1": "median of the last 20 evaluations", "last_top1": "last evaluation"}
-ROW_FIELDS, COLUMN_FIELDS = ("base", "addons"), ("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "metric")
+ROW_FIELDS, COLUMN_FIELDS = (
+    ("base", "addons"),
+    (
+        *("dataset", "gamma_l", "gamma_u", "n1", "m1", "unlabeled", "shape"),
+        "metric",
+    ),
+)
 ADDRESS = re.compile(
     r"t(?:able)?\s*(?P<table>\d+)(?:[\s,;]+r(?:ow)?\s*(?P<row>\d+))?(?:[\s,;]+c(?:ol(?:umn)?)?\s*(?P<column>\d+))?"
 )
@@ -93,7 +99,7 @@ def format_columns(rows: Sequence[Row], table: Mapping[str, Any]) -> str:
     columns = [dict(zip(COLUMN_FIELDS, column, strict=True)) for column in printed.settings]
     nameless = [row_key({**column, "base": "", "addons": ""}) for column in columns]
     keys = [
-        cell_key(table["dataset"]["name"], setting, {}, METRIC_BY_MEASURE[measure])
+        cell_key(table["dataset"]["name"], setting, {}, METRIC_BY_MEASURE.get(measure, ""))
         for setting in table["settings"]
         for measure in measures(table)
     ]

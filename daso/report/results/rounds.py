@@ -88,7 +88,7 @@ def _model(suite: Tree, cells: Sequence[Cell], verdict: UnlabeledVerdict, digest
     return {
         **{"table": verdict.table, "setting": verdict.setting, "dataset": dataset["name"], "method": method},
         "classes": next(iter(column[method].done.values()))["classes"],
-        "configuration": digest([suite["protocol"], fixed, setting])[:16],
+        "configuration": digest([table["protocol"], fixed, setting])[:16],
         "options": digest(options)[:16],
         "balanced_accuracy": {name: values for name, cell in column.items() if (values := _accuracies(cell))},
         "predictions": {

@@ -77,7 +77,7 @@ class Summary:
     archived: Tally  # of archived runs, in cells without a finished run here
     archived_cells: int  # cells that have archived runs
     largest: Sequence[JudgedCell]
-    mean_difference: float | None
+    mean_difference: float | None  # None without a difference, or with differences under several protocols
     progress: Sequence[ColumnProgress]
     remainder: Remainder
     upstream_runs: int
@@ -93,6 +93,7 @@ def summarize(
     """Return the summary of a suite's cells; `forecast` is the expected time of its runs (see `tables.forecasts`)."""
     judged = [judged for judged in _distinct(judged_cells) if judged.verdict.difference is not None]
     differences = [float(each.verdict.difference or 0.0) for each in judged]
+    one_protocol = len({each.cell.protocol for each in judged}) == 1  # means never cross protocols
     order = sorted(judged, key=lambda each: -abs(each.verdict.difference or 0.0))
     archived = [each for each in judged_cells if each.archived]
     elsewhere = [one for each in archived if each.ours is None for _, one in each.archived]
@@ -102,7 +103,7 @@ def summarize(
         archived=tally(elsewhere),
         archived_cells=len({each.cell.run for each in archived}),
         largest=order[:LARGEST],
-        mean_difference=sum(differences) / len(differences) if differences else None,
+        mean_difference=sum(differences) / len(differences) if one_protocol else None,
         progress=column_progress(cells),
         remainder=remainder(cells, forecast, upstream),
         upstream_runs=upstream.total,

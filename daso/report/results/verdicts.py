@@ -1,6 +1,9 @@
 """Verdicts on cells against the published numbers, and coverage of a suite.
 
-A cell gets a verdict only if the protocol is the paper's, the images are the official ones and a number is published.
+A cell gets a verdict only if the protocol is that of the published number, the images are the official ones and the
+number was read in the publication itself. Numbers that select the best evaluation on the test set, and numbers that
+repeat those of an earlier paper with another protocol, get none.
+
 Official images that were read from files have a different order than in the archive, so a seed draws different splits.
 The published numbers are of random draws too, so such a cell gets a verdict with the remark "another draw of the
 splits". This is valid where the seed draws the images. A setting with `selection: first` selects images by their
@@ -97,8 +100,8 @@ def judge(
         return Verdict(NOT_RUN)
     if published is None:
         return Verdict(NOT_COMPARABLE, reasons=(NO_PUBLISHED_NUMBER,))
-    if published.doubt:
-        return Verdict(NOT_COMPARABLE, reasons=(published.doubt, *blocking_reasons))
+    if reason := published.doubt or published.reason:
+        return Verdict(NOT_COMPARABLE, reasons=(reason, *blocking_reasons))
     if blocking_reasons:
         return Verdict(NOT_COMPARABLE, reasons=tuple(blocking_reasons))
     difference = ours.mean - published.mean

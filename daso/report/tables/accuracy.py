@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 
 from daso.aliases import Tree
 from daso.data.class_sizes import GAUSSIAN_SHAPES, setting_kind, unlabeled_shape
-from daso.report.results.collect import MAIN_MEASURE, MeanStd, format_mean_std
+from daso.report.results.collect import MeanStd, format_mean_std
 from daso.report.results.judged import DeviceCommit, JudgedCell, measure_label, measures
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.results.ranks import best
 from daso.report.results.verdicts import MARKS, difference_and_band
 from daso.report.tables.table import Column, Table, letters
+
+MEASURE_NAMES = {
+    "median": "median of the last {} evaluations",
+    "mean": "mean of the last {} evaluations",
+    "last": "last evaluation",
+    "geometric_mean": "geometric mean of the recalls at the last evaluation",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class FormattedCell:
     best: frozenset[str] = frozenset()  # "ours", "published": numbers that are among the best of their column
 
 
-def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
+def accuracy_table(table: Tree, judged_cells: Sequence[JudgedCell]) -> Table:
     """Return the accuracies of a table's cells: a row for each method, a column for each setting and measure.
 
     A footnote for each device and commit of archived runs has a letter. A published number is marked with its table if
@@ -41,32 +48,31 @@ def accuracy_table(suite: Tree, table: Tree, judged_cells: Sequence[JudgedCell])
     """
     groups = dict.fromkeys(group for judged in judged_cells for group, _ in judged.archived)
     letter_of = {group: letters(index).lower() for index, group in enumerate(groups)}
-    reproduced = _reproduced(table, judged_cells)
+    reproduced, source_marks = _reproduced(table, judged_cells), _source_marks(judged_cells)
     by_name = {(judged.cell.setting, judged.measure, judged.cell.method): judged for judged in judged_cells}
     settings = {setting["name"]: format_setting(setting) for setting in table["settings"]}
     places = [(setting, measure) for setting in settings for measure in measures(table)]
     marked = {place: _best_numbers(place, judged_cells) for place in places}
 
     def formatted(place: tuple[str, str], method: str) -> FormattedCell:
-        cell = _format_cell(by_name[*place, method], letter_of, reproduced)
+        cell = _format_cell(by_name[*place, method], letter_of, reproduced, source_marks)
         return replace(cell, best=frozenset(part for part, methods in marked[place].items() if method in methods))
 
     rows = [
         [str(method["title"]), *(formatted(place, method["name"]) for place in places)] for method in table["methods"]
     ]
-    evaluations = suite["protocol"]["evaluation"]["median_of"]
-    printed = "" if measures(table) == [MAIN_MEASURE] else "last evaluation and "
+    evaluations = table["protocol"]["evaluation"]["median_of"]
+    printed = " and ".join(MEASURE_NAMES[measure].format(evaluations) for measure in measures(table))
     caption = (
-        f"Test accuracy in percent, {printed}median of the last {evaluations} evaluations: mean ± sample standard "
-        "deviation "
-        "over n seeds. "
+        f"Test accuracy in percent, {printed}: mean ± sample standard deviation over n seeds. "
         "Bold: the best mean of a column, and means at most its standard deviation below it."
     )
     columns = [Column("Method", "text")]
     for setting, measure in places:
-        title = ", ".join(filter(None, (setting, measure_label(suite, table, measure))))
+        title = ", ".join(filter(None, (setting, measure_label(table, measure))))
         columns.append(Column(title, "text", _lines(settings[setting])))
-    footnotes = [
+    footnotes = [(mark, source) for source, mark in source_marks.items()]
+    footnotes += [
         (letter, f"archived runs, measured on {group.device} at commit {group.commit}")
         for group, letter in letter_of.items()
     ]
@@ -80,7 +86,7 @@ def _best_numbers(place: tuple[str, str], judged_cells: Sequence[JudgedCell]) ->
     published = {
         each.cell.method: MeanStd(each.published.mean, each.published.std, PUBLISHED_RUNS)
         for each in cells
-        if each.published and not each.published.doubt
+        if each.published and not each.published.doubt and not each.published.reason
     }
     return {"ours": best(ours), "published": best(published)}
 
@@ -138,7 +144,17 @@ def _lines(setting: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _format_cell(judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], reproduced: str) -> FormattedCell:
+def _source_marks(judged_cells: Sequence[JudgedCell]) -> dict[str, str]:
+    """Return a mark such as `[1]` for each source of published numbers; none if all are of one publication."""
+    numbers = [each.published for each in judged_cells if each.published and not each.published.doubt]
+    names = dict.fromkeys(number.source for number in numbers)
+    several = len({number.row["source"] for number in numbers if number.row}) > 1
+    return {name: f"[{index}]" for index, name in enumerate(names, start=1)} if several else {}
+
+
+def _format_cell(
+    judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], reproduced: str, source_marks: Mapping[str, str]
+) -> FormattedCell:
     cell, ours, published, verdict, archived, _ = judged
     done, seeds = len(cell.done), len(cell.seeds)
     runs = f"n = {done}" if done == seeds else f"n = {done} of {seeds}"
@@ -151,19 +167,26 @@ def _format_cell(judged: JudgedCell, letter_of: Mapping[DeviceCommit, str], repr
         ours=format_mean_std(*ours) if ours else "",
         count=runs if ours else absent if cell.status == "missing" else "running",
         remark=", ".join(remarks),
-        published="" if published is None else _format_published(published, reproduced),
+        published="" if published is None else _format_published(published, reproduced, source_marks),
         mark=MARKS.get(verdict.text, "–"),
         verdict=verdict.text,
         difference="" if verdict.difference is None else difference_and_band(verdict.difference, verdict.band),
         reason="; ".join(verdict.reasons),
-        archived=[(letter_of[group], _format_cell(one, letter_of, reproduced)) for group, one in archived],
+        archived=[
+            (letter_of[group], _format_cell(one, letter_of, reproduced, source_marks)) for group, one in archived
+        ],
     )
 
 
-def _format_published(published: Published, reproduced: str) -> str:
-    """Return a published number: with two digits if it has no deviation, or as recalled with its doubt."""
+def _format_published(published: Published, reproduced: str, source_marks: Mapping[str, str]) -> str:
+    """Return a published number: with two digits if it has no deviation, or as recalled with its doubt.
+
+    It has the mark of its source, if it is one of several, else its table, if that is not the one reproduced.
+    """
     if published.doubt:
         return f"{published.printed}, {published.doubt}"
     without_std = published.std is None
     text = f"{published.mean:.2f}" if without_std else format_mean_std(published.mean, published.std, PUBLISHED_RUNS)
+    if published.source in source_marks:
+        return f"{text} {source_marks[published.source]}"
     return f"{text} (table {published.table})" if published.table not in ("", reproduced) else text

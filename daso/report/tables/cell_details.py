@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.report.results.collect import Cell
+from daso.report.results.collect import FORENSIC, Cell, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, Published
@@ -22,6 +22,8 @@ class CellDetails(NamedTuple):
     command: str  # trains and evaluates all runs of the cell
     published: str  # place of the published number, "Oh et al. 2022, table 1, row 6, column 3"; empty without one
     link: str  # its publication; empty if unknown
+    reason: str  # why the published number gets no verdict
+    best_on_test: str  # highest accuracy of all evaluations, mean ± std; no verdict uses it
 
 
 def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -> dict[str, CellDetails]:
@@ -34,6 +36,8 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
             rebuild_command(judged.cell),
             _place(judged.published, published),
             _link(judged.published, sources),
+            judged.published.reason if judged.published else "",
+            format_mean_std(*best) if (best := judged.cell.mean_std(FORENSIC)) else "",
         )
         for judged in judged_cells
     }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from daso.report.results.collect import MEASURES, Cell
+from daso.report.results.collect import FORENSIC, MEASURES, Cell
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
@@ -20,6 +20,7 @@ CELL_COLUMNS = (
     *("run", "table", "setting", "method", "mean", "std", "n"),
     *("published", "published_std", "published_n", "source", "cell"),
     *("difference", "band", "verdict", "not_comparable", "remarks", "device", "status"),
+    "best_on_test",  # not used for selection
 )
 PROVENANCE = ("commit", "config_sha256", "split_sha256", "data_sha256", "device", "threads", "precision", "mode")
 RUN_COLUMNS = (
@@ -61,6 +62,7 @@ def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> I
             "remarks": "" if blocked else reasons,
             "device": "; ".join(dict.fromkeys(devices)),
             "status": cell.status,
+            "best_on_test": four_decimals(best.mean if (best := cell.mean_std(FORENSIC)) else None),
         }
 
 
@@ -71,7 +73,7 @@ def _published_values(target: Published | None, published: Sequence[Row]) -> Val
     return {
         "published": target.mean,
         "published_std": "" if target.std is None else target.std,
-        "published_n": "" if target.std is None else PUBLISHED_RUNS,
+        "published_n": "" if target.std is None or target.reason else PUBLISHED_RUNS,
         "source": CITATION if address else target.source,
         "cell": f"table {address.table}, row {address.row}, column {address.column}" if address else "",
     }

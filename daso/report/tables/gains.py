@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from daso.aliases import Tree
+from daso.report.results.collect import main_measure
 from daso.report.results.gains import (
     NOT_JUDGED,
     OTHER_SIZE,
@@ -61,8 +62,8 @@ def gains_table(table: Tree, judged_cells: Sequence[JudgedCell], titles: Mapping
         *([Column("Difference"), Column("Agreement", "text")] if compared else []),
     ]
     caption = (
-        "Gain of each method over another one, in points of median accuracy: an add-on over the method without it, an "
-        "ablation over the complete method, a learner over the first method of the table."
+        f"Gain of each method over another one, in points of {main_measure(table)} accuracy: an add-on over the method "
+        "without it, an ablation over the complete method, a learner over the first method of the table."
     )
     definitions = (*GAINS_DEFINITIONS, *(PUBLISHED_DEFINITIONS if compared else ()))
     return Table("gains", "Gains", caption, columns, rows, groups=1, definitions=definitions)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from daso.report.results.collect import MEASURES, Cell, format_mean_std
+from daso.report.results.collect import FORENSIC, MEASURES, Cell, format_mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
 GROUP_SHARES = {  # by `groups` of a dataset
     None: "the 30 % of classes with the most labels, the middle 40 %, and the 30 % with the fewest",
     "thirds": "the third of the classes with the most labels, the middle third, and the third with the fewest",
 }
+COLUMN_MEASURES = [name for name in MEASURES if name != FORENSIC]
 MEASURES_DEFINITIONS = (
+    ("Median, Mean", "of the last evaluations' accuracies."),
     ("Last", "accuracy at the last evaluation."),
     ("Best", "test accuracy at the evaluation with the best validation accuracy."),
     ("Balanced", "recall of the final model, mean over classes."),
+    ("Geometric mean", "of these recalls; 1 / (100 C) replaces a recall of zero, C classes (Lee and Kim 2024)."),
     (
         "Many, Medium, Few",
         "mean recall of the final model on {groups}.",
@@ -31,12 +34,12 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str], division: s
     rows = []
     for cell in cells:
         if cell.done:
-            statistics = [cell.mean_std(name) for name in MEASURES]
+            statistics = [cell.mean_std(name) for name in COLUMN_MEASURES]
             values = [format_mean_std(*value) if value else ABSENT for value in statistics]
             rows.append([cell.setting, titles[cell.method], str(len(cell.done)), *values])
     columns = [
         *(Column("Setting", "text"), Column("Method", "text"), Column("n")),
-        *(Column(name.capitalize()) for name in MEASURES),
+        *(Column(name.capitalize().replace("_", " ")) for name in COLUMN_MEASURES),
     ]
     definitions = [(name, text.format(groups=GROUP_SHARES[division])) for name, text in MEASURES_DEFINITIONS]
     caption = "All measures of the same runs, in percent: mean ± sample standard deviation over n seeds."

@@ -37,19 +37,21 @@ def table_provenance(runs: Sequence[Tree]) -> dict[str, list[str]]:
 
 
 def runs_table(cells: Iterable[Cell]) -> Table:
-    """Return median accuracy, digests, device and training time of every done run."""
+    """Return accuracy by the main measure, digests, device and training time of every done run of a table."""
+    cells = list(cells)
+    main = cells[0].main if cells else "median"
     rows = [
-        [run["run"], f"{cell.percent_by_seed('median')[seed]:.1f}", *_origin(run)]
+        [run["run"], f"{cell.percent_by_seed(main)[seed]:.1f}", *_origin(run)]
         for cell in cells
         for seed, run in cell.done.items()
     ]
     columns = [
-        *(Column("Run", "code"), Column("Median")),
+        *(Column("Run", "code"), Column(main.capitalize())),
         *(Column(name, "code") for name in ("Key", "Commit", "Parameters", "Split", "Data")),
         *(Column(name, "text") for name in ("Device", "Precision", "Mode")),
         Column("Time"),
     ]
-    caption = "Finished runs: median accuracy in percent, provenance and training time."
+    caption = f"Finished runs: {main} accuracy in percent, provenance and training time."
     return Table("runs", "Finished runs", caption, columns, rows)
 
 

@@ -153,6 +153,6 @@ def test_gains_of_a_table_are_compared_only_if_both_cells_are(project, make_suit
     assert (fixmatch.published.mean, daso.published.mean) == pytest.approx((20.5, 8.2))
     assert daso.agreement == ("same sign", "other size", pytest.approx(1.8), pytest.approx(1.37298, abs=1e-4))
     assert math.isclose(daso.ours.standard_error, 0.0, abs_tol=1e-9)
-    suite["protocol"]["comparable"] = False
+    suite["tables"][0]["protocol"]["comparable"] = False
     for gain in table_gains(suite["tables"][0], judge_cells(suite, cells, published)):
         assert gain[1:] == (None, None)

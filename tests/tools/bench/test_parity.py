@@ -91,7 +91,7 @@ def setup(**changes):
     return Setup(**{**options, **changes})
 
 
-DEMO = {"title": "A demonstration", "protocol": {"name": "p", "title": "short", "steps": 1200}}
+DEMO = {"title": "A demonstration", "tables": [{"protocol": {"name": "p", "title": "short", "steps": 1200}}]}
 
 
 def test_rows_and_pooled_rows_by_hand():
