@@ -56,10 +56,10 @@ def given_options(part: Tree) -> Tree:
     return {key: value for key, value in part.items() if key != "name"}
 
 
-def unlabeled_views(learner: Tree) -> tuple[str, ...]:
-    """Return the views of unlabeled images that a learner uses."""
+def views_of(learner: Tree) -> dict[str, tuple[str, ...]]:
+    """Return the views of labeled (x) and of unlabeled images (u) that a learner uses."""
     views = attribute(LEARNERS[learner["name"]], "views", {**given_options(learner), "Views": dict})
-    return cast(dict[str, tuple[str, ...]], views)["u"]
+    return cast(dict[str, tuple[str, ...]], views)
 
 
 def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _incompatibilities(method: Tree) -> Iterator[str]:
         (addon["name"], _known_attribute(addon, "needs"), _known_attribute(addon, "adjusts"))
         for addon in method.get("addons", [])
     ]
-    yield from incompatibilities(learner["name"], provides, unlabeled_views(learner), addons, method["unlabeled_ratio"])
+    yield from incompatibilities(learner["name"], provides, views_of(learner)["u"], addons, method["unlabeled_ratio"])
 
 
 def _known_attribute(addon: Tree, name: str) -> frozenset[str]:

@@ -86,7 +86,8 @@ def _predictions(trainer: Trainer, split: Split, store: Store) -> bytes:
 def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of `train.json`: the run, its classes, counts, speed and provenance."""
     config, elapsed = trainer.config, trainer.time.wall
-    views = 1 + len(trainer.learner.views.u) * config["method"]["unlabeled_ratio"]
+    names = trainer.learner.views
+    views = len(names.x) + len(names.u) * config["method"]["unlabeled_ratio"]
     return {
         "run": config["run"],
         "key": config["key"],

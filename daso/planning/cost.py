@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daso.config.feasibility import unlabeled_views
+from daso.config.feasibility import views_of
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
 from daso.config.protocol_where import protocol_in
@@ -40,7 +40,8 @@ class Work(NamedTuple):
         """Return the work of a run from its configuration."""
         config = resolve(params, run)
         method, protocol = config["method"], config["protocol"]
-        step = protocol["batch_size"] * (1 + len(unlabeled_views(method["learner"])) * method["unlabeled_ratio"])
+        views = views_of(method["learner"])
+        step = protocol["batch_size"] * (len(views["x"]) + len(views["u"]) * method["unlabeled_ratio"])
         return cls(protocol["steps"], protocol["steps"] * step)
 
 

@@ -11,7 +11,7 @@ from daso.config.feasibility import (
     reasons_infeasible,
     setting_sizes,
     unknown_classes,
-    unlabeled_views,
+    views_of,
 )
 from daso.config.load import load_params
 from daso.config.params import components
@@ -176,7 +176,8 @@ def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
     env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10, unlabeled_ratio=2)
     learner = component(LEARNERS[tree["learner"]["name"]])(env, **given_options(tree["learner"]))
-    assert unlabeled_views(tree["learner"]) == learner.views.u
+    views = views_of(tree["learner"])
+    assert (views["x"], views["u"]) == (learner.views.x, learner.views.u)
     assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == learner.provides
     for kind, part in components(tree):
         if kind == "add-on":

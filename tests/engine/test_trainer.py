@@ -5,12 +5,16 @@ import torch
 
 from daso.augment.packed import pack
 from daso.config.build import UpstreamResults, build
-from daso.config.registry import LEARNERS, import_component
+from daso.config.feasibility import given_options
+from daso.config.registry import LEARNERS
+from daso.config.signature import attribute
 from daso.engine.loader import Loader
 from daso.engine.resident import Pool
 from daso.engine.trainer import Trainer
 from daso.errors import CheckpointError, DivergedError
+from daso.methods.base import Views
 from tests.engine.world import CONFIG, CPU, SUPERVISED, batches, pool, trainer
+from tests.repository import PARAMS
 
 
 def pixels(run: Trainer, images: torch.Tensor) -> torch.Tensor:
@@ -117,7 +121,8 @@ def test_images_are_resized_in_training_and_evaluation():
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_only_remixmatch_resizes_before_the_operations(name):
     """FixMatch and USADTM apply operations before the resize, ReMixMatch after it."""
-    views = import_component(LEARNERS[name]).views
+    learner = next(tree["learner"] for tree in PARAMS.methods.values() if tree["learner"]["name"] == name)
+    views = attribute(LEARNERS[name], "views", {**given_options(learner), "Views": Views})
     assert views.operations == ("after" if name == "remixmatch" else "before")
     dataset = CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}}
     data = trainer().data
