@@ -158,7 +158,7 @@ def test_list_prints_the_status_of_each_run(params, caplog):
     assert line.endswith(f"; delete it and run `snakemake {damaged}` again")
     assert format_list(params, "runs", "smoke") == format_list(params, "smoke")
     assert format_list(params, "runs").startswith("digits/n20-m80-l20-u10r/quickstart/")
-    assert format_list(params, "methods").startswith("fixmatch ")
+    assert format_list(params, "methods").startswith("acr ")
 
 
 @pytest.mark.parametrize(
