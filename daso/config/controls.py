@@ -39,7 +39,8 @@ def control_errors(params: Params) -> Iterator[str]:
 def balanced_parts(method: Tree) -> list[str]:
     """Return the names of the components by which the predictions of a method assume classes of equal size."""
     parts = [(LEARNERS, method["learner"]), *((ADDONS, addon) for addon in method["addons"])]
-    return [part["name"] for registry, part in parts if attribute(registry[part["name"]], "balanced", part, False)]
+    name = "balanced_predictions"
+    return [part["name"] for registry, part in parts if attribute(registry[part["name"]], name, part, False)]
 
 
 def _images_errors(params: Params, controls: Mapping[str, str]) -> Iterator[str]:

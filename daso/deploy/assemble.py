@@ -135,7 +135,7 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
             shares = log_shares(run.result["counts"]["labeled"])
             weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * shares
     if method["learner"]["name"] == "decon":
-        mean = saved["learner"]["balanced.shares"]
+        mean = saved["learner"]["balanced_prior.shares"]
         weights["classifier.bias"] = debiased(weights["classifier.bias"], mean, method["learner"]["tau"])
     return weights
 

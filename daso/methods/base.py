@@ -41,7 +41,7 @@ class AddOn(nn.Module):
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
-    balanced: bool = False  # logits are adjusted for class sizes, so that predictions assume classes of equal size
+    balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
     plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase
 
@@ -81,7 +81,7 @@ class Learner(nn.Module):
     heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
-    balanced: bool = False  # logits are adjusted for class sizes, so that predictions assume classes of equal size
+    balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
     evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:

@@ -24,6 +24,7 @@ LABELED_METHODS = ("supervised", "supervised_la")
 CONTROLS = {  # of methods that use unlabeled images: the same without them
     "self_training_la": "supervised_la",
     "fixmatch_la": "supervised_la",
+    "fixmatch_adello": "supervised_la",
     "simpro": "supervised_la",
     "fixmatch_la_daso_neck": "supervised_la_neck",
 }

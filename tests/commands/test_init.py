@@ -110,7 +110,8 @@ def test_folder_becomes_a_dataset_and_a_suite(base, project, capsys, edit):
     assert {path: path.read_bytes() for path in Path("params").rglob("*.yaml")} == before
     params = load_params()
     methods = {run.method for run in runs(params, "photos")}
-    unlabeled = {"self_training_la", "fixmatch_la", "simpro", "supervised_la_neck", "fixmatch_la_daso_neck"}
+    unlabeled = {"self_training_la", "fixmatch_la", "fixmatch_adello", "simpro"}
+    unlabeled |= {"supervised_la_neck", "fixmatch_la_daso_neck"}
     assert methods == {"supervised", "supervised_la"} | (set() if edit is no_unlabeled else unlabeled)
     assert ("controls" in params.suites["photos"]["tables"][0]) == (edit is not no_unlabeled)
     store = make_store(data_config(params, "photos"), Path("store"))

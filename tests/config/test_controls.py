@@ -39,7 +39,10 @@ def test_control_with_the_same_training_is_allowed(controlled):
         ("supervised_ldam_drw", []),
         ("fixmatch_la", ["logit_adjustment"]),
         ("fixmatch_la_inf", ["logit_adjustment"]),
+        ("fixmatch_adello", ["adello"]),
         ("simpro", ["simpro"]),
+        ("acr", ["acr"]),
+        ("decon", ["decon"]),
     ],
 )
 def test_parts_that_balance_predictions(method, parts):

@@ -174,7 +174,7 @@ def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
 @pytest.mark.parametrize("method", PARAMS.methods)
 def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
-    env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10)
+    env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10, unlabeled_ratio=2)
     learner = component(LEARNERS[tree["learner"]["name"]])(env, **given_options(tree["learner"]))
     assert unlabeled_views(tree["learner"]) == learner.views.u
     assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == learner.provides
@@ -182,6 +182,8 @@ def test_attributes_read_from_source_equal_those_of_the_objects(method):
         if kind == "add-on":
             built = component(ADDONS[part["name"]])(env, **given_options(part))
             assert attribute(ADDONS[part["name"]], "needs", given_options(part), frozenset()) == built.needs
+            balanced = attribute(ADDONS[part["name"]], "balanced_predictions", given_options(part), False)
+            assert balanced == built.balanced_predictions
 
 
 def test_settings_with_unknown_unlabeled_classes_are_recognised():

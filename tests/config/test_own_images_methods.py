@@ -44,13 +44,14 @@ def test_control_must_have_the_same_fitted_values():
     assert "fitted values: tau and weight_decay, tau; set the same values" in line
 
 
+@pytest.mark.parametrize("method", ["simpro", "fixmatch_adello"])
 @pytest.mark.parametrize(
     ("control", "differences"),
     [("supervised_la", []), ("supervised", ["balanced predictions: True and False"])],
 )
-def test_control_of_a_method_that_adjusts_its_labeled_loss_is_adjusted_too(control, differences):
-    """The method's tau is not fitted, its control's is; their weight decay is the same."""
-    table = {"name": "t", "dataset": "digits", "settings": ["n20-m80-l20-u10r"], "controls": {"simpro": control}}
+def test_control_of_a_method_that_adjusts_its_labeled_loss_is_adjusted_too(method, control, differences):
+    """The prior in the method's loss is its own; only the tau of its control is fitted, the weight decay of both."""
+    table = {"name": "t", "dataset": "digits", "settings": ["n20-m80-l20-u10r"], "controls": {method: control}}
     lines = list(control_errors(replace(PARAMS, suites={"s": {"protocol": "photos", "tables": [table]}})))
     assert [line.split("n20-m80-l20-u10r', ")[1].split("; set")[0] for line in lines] == differences
 

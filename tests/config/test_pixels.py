@@ -15,7 +15,8 @@ from daso.planning.sizes import tensor_sizes
 from tests.repository import PARAMS
 
 RUN = Run("digits", "n20-m80-l20-u10", "photos-pixels", "fixmatch_la_daso", 0)
-CONTROLS = {"self_training_la": "supervised_la", "fixmatch_la": "supervised_la", "fixmatch_la_daso": "supervised_la"}
+METHODS = ("self_training_la", "fixmatch_la", "fixmatch_adello", "simpro", "fixmatch_la_daso")
+CONTROLS = dict.fromkeys(METHODS, "supervised_la")
 ADAMW = {"algorithm": "adamw", "betas": [0.9, 0.999], "eps": 1e-8, "lr": 0.001, "weight_decay": 0.05}
 ADAMW |= {"warmup": 0, "milestones": [], "factor": 1.0}
 PIXELS = PARAMS.protocols["photos-pixels"]

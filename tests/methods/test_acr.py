@@ -44,10 +44,11 @@ def test_distances_to_the_anchors(env, prior, distances, multiple):
     assert 2 * float(result.softmax(0)[0]) == pytest.approx(multiple, abs=1e-5)
 
 
-def test_reversed_sizes_follow_ranks_in_any_order_of_classes():
+def test_reversed_sizes_follow_ranks_in_any_order_of_classes(env):
     """Sizes 1, 6, 3 have ranks 3, 1, 2, reversed 6, 1, 3. Of sizes 6, 2, 2, 1 both classes of size 2 get 2."""
     assert reversed_shares((1, 6, 3)).tolist() == pytest.approx([0.6, 0.1, 0.3])
     assert reversed_shares((6, 2, 2, 1)).tolist() == pytest.approx([1 / 11, 2 / 11, 2 / 11, 6 / 11])
+    assert make(env._replace(counts=(1, 6, 3))).anchors[2].tolist() == pytest.approx([0.6, 0.1, 0.3])
     assert reversed_shares((6, 2, 1, 1)).tolist() == pytest.approx([0.1, 0.1, 0.4, 0.4])  # (2 + 6) / 2 for the ones
 
 

@@ -15,6 +15,7 @@ BOUNDS = {
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature "
     "adello.alpha_min",
     "'distribution' or a number in [0, 1]": "daso.blend",
+    "'passes' or a number above 0": "simpro.labeled_weight",
     "'estimated' or a number above 0": "adello.temperature",
     "a number in [-1, 1]": "usadtm.cosine_threshold",
     "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "

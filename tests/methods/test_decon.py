@@ -24,7 +24,7 @@ def env(env):
 
 def make(env, plain=None, balanced=None, **options):
     learner = DeCon(env, **(OPTIONS | options))
-    for prior, shares in ((learner.plain, plain), (learner.balanced, balanced)):
+    for prior, shares in ((learner.plain_prior, plain), (learner.balanced_prior, balanced)):
         prior.commit(torch.tensor(shares or (1 / 3,) * 3))
     return learner
 
@@ -39,8 +39,8 @@ def test_means_after_one_batch(env, batch, models):
     learner = make(env)
     _, step = step_of(learner, batch, models)
     learner.commit(step)
-    assert learner.plain.shares.tolist() == pytest.approx([0.333280, 0.333178, 0.333541], abs=1e-6)
-    assert learner.balanced.shares.tolist() == pytest.approx([0.333182, 0.333290, 0.333528], abs=1e-6)
+    assert learner.plain_prior.shares.tolist() == pytest.approx([0.333280, 0.333178, 0.333541], abs=1e-6)
+    assert learner.balanced_prior.shares.tolist() == pytest.approx([0.333182, 0.333290, 0.333528], abs=1e-6)
 
 
 def test_pseudo_labels_weights_and_their_scale(env, batch, models):
@@ -114,4 +114,4 @@ def test_evaluation_removes_the_mean_of_the_balanced_head(env, batch, models):
 
 
 def test_all_means_are_in_the_checkpoint(env):
-    assert make(env).state_dict().keys() == {"plain.shares", "balanced.shares", "confidence", "weight"}
+    assert make(env).state_dict().keys() == {"plain_prior.shares", "balanced_prior.shares", "confidence", "weight"}

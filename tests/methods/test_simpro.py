@@ -10,7 +10,7 @@ from daso.ops.losses import cross_entropy, soft_cross_entropy
 from daso.records import Output, Step
 from tests.methods.conftest import as_images
 
-OPTIONS = {"threshold": 0.6, "tau": 2.0, "momentum": 0.9, "period": 2}
+OPTIONS = {"threshold": 0.6, "tau": 2.0, "momentum": 0.9, "period": 2, "labeled_weight": "passes"}
 WEAK = [[2.0, 1, 0], [0, 0.5, 3], [0.2, 0.1, 0]]
 PSEUDO_LABELS = [[0.665241, 0.244728, 0.090031], [0.043986, 0.072521, 0.883492], [0.367165, 0.332225, 0.300610]]
 STRONG = [[1.0, 0.5, 0], [0, 0, 1], [0, 0, 0]], [[0.0, 1, 0], [1, 0, 2], [1, 0, 0]]
@@ -160,6 +160,7 @@ def test_period_resumes_from_a_checkpoint(simpro, commit):
 def test_labeled_loss_is_divided_by_the_ratio_of_passes(simpro, labeled, unlabeled, batch_size, ratio, weight):
     numbers = {"labeled": labeled, "unlabeled": unlabeled, "batch_size": batch_size, "unlabeled_ratio": ratio}
     assert simpro(**numbers).labeled_weight == pytest.approx(weight)
+    assert simpro(**numbers, labeled_weight=0.5).labeled_weight == 0.5
 
 
 @pytest.mark.parametrize(("tau", "shift"), [(2.0, -1.386294), (1.0, -0.693147)])

@@ -31,8 +31,9 @@ EARLY_PHASES: dict[str, dict[str, Any]] = {
     "ldam": {"start": 0.1},
     "darp": {"start": 0.1, "period": 10},
 }
-WITH_ADAMW = f"{MAIN_METHOD}, AdamW"  # the main method with another optimizer
+WITH_ADAMW = f"{MAIN_METHOD}, AdamW"  # the main method with another optimizer and a decay of the state
 ADAMW = {"algorithm": "adamw", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.05}
+ADAMW |= {"state_decay": 0.04}
 DRY_METHODS = ("supervised", "fixmatch_daso", "fixmatch_darp", "remixmatch")
 
 

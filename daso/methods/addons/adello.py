@@ -35,6 +35,7 @@ class ADELLO(AddOn):
     """
 
     adjusts = frozenset({"supervised", "consistency"})
+    balanced_predictions = True
     labeled: Tensor
     copies: Tensor
     temperature: Tensor

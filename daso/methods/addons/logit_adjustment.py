@@ -29,7 +29,7 @@ class LogitAdjustment(AddOn):
     ) -> None:
         super().__init__()
         self.tau, self.adjusts = tau, frozenset(roles)
-        self.balanced = "supervised" in roles or "eval" in roles
+        self.balanced_predictions = "supervised" in roles or "eval" in roles
         self.register_buffer("log_prior", log_shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("drawn_log_prior", log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
 

@@ -39,6 +39,7 @@ class ACR(Learner):
     views = Views(x=("weak",), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
     evaluation_head = "balanced"
+    balanced_predictions = True
     anchors: Tensor
     copies: Tensor
     distances: Tensor

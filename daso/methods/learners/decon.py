@@ -47,6 +47,7 @@ class DeCon(Learner):
     views = Views(x=("weak",), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
     evaluation_head = "balanced"
+    balanced_predictions = True
     prior: Tensor
     confidence: Tensor
     weight: Tensor
@@ -66,7 +67,7 @@ class DeCon(Learner):
         self.threshold, self.tau = threshold, tau
         self.pseudo_label_tau, self.weight_tau = pseudo_label_tau, weight_tau
         self.heads = {BALANCED: env.num_classes}
-        self.plain, self.balanced = (RunningPrior(env.num_classes, momentum) for _ in range(2))
+        self.plain_prior, self.balanced_prior = (RunningPrior(env.num_classes, momentum) for _ in range(2))
         self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("confidence", torch.tensor(MEAN_START))  # fidelity: decon-checkpoint
         self.register_buffer("weight", torch.tensor(MEAN_START))
@@ -98,11 +99,11 @@ class DeCon(Learner):
     def updated(self, step: Step) -> Estimates:
         """Return the running means after this batch; writes no state."""
         weak = step.out["weak"]
-        plain = self.plain.updated(weak.logits.softmax(-1).sum(0))
+        plain = self.plain_prior.updated(weak.logits.softmax(-1).sum(0))
         confidence = debiased(weak.logits, plain, self.pseudo_label_tau).softmax(-1).amax(-1).mean()
         return Estimates(
             plain,
-            self.balanced.updated(weak.heads[BALANCED].softmax(-1).sum(0)),
+            self.balanced_prior.updated(weak.heads[BALANCED].softmax(-1).sum(0)),
             running_mean(self.confidence, confidence, MEAN_MOMENTUM),
             running_mean(self.weight, self.products(weak.logits, plain).mean(), MEAN_MOMENTUM),
         )
@@ -115,8 +116,8 @@ class DeCon(Learner):
     def commit(self, step: Step) -> None:
         """Write the running means, then update the state of the add-ons."""
         updated = self.updated(step)
-        self.plain.commit(updated.plain)
-        self.balanced.commit(updated.balanced)
+        self.plain_prior.commit(updated.plain)
+        self.balanced_prior.commit(updated.balanced)
         self.confidence.copy_(updated.confidence)
         self.weight.copy_(updated.weight)
         super().commit(step)
@@ -124,4 +125,4 @@ class DeCon(Learner):
     def predict(self, images: Tensor, models: Models) -> tuple[Tensor, Tensor]:
         """Return the logits (n, K) of the balanced head, before and after the removal of its mean prediction."""
         logits, adjusted = super().predict(images, models)
-        return logits, debiased(adjusted, self.balanced.shares, self.tau)
+        return logits, debiased(adjusted, self.balanced_prior.shares, self.tau)

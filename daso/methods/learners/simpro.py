@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from daso.models.network import Models
 from daso.ops.distributions import count
 from daso.ops.losses import masked_mean, soft_cross_entropy
 from daso.records import Batch, Env, Losses, Role, Step
-from daso.schema import NonNegative, PositiveShare, ShareBelowOne, Steps
+from daso.schema import NonNegative, Positive, PositiveShare, ShareBelowOne, Steps
 
 SHARE_FLOOR = 1e-12  # added to prior^tau before the logarithm
 
@@ -27,12 +28,13 @@ class SimPro(Learner):
     images, at first uniform, pi that of all images, at first the labeled ones'. At the end of each `period` both move
     by 1 - `momentum` towards the pseudo-labels above the threshold, in pi with the labels of the same steps.
 
-    The labeled loss is divided by the passes through the labeled images in one pass through the unlabeled ones.
+    With `labeled_weight: passes` the labeled loss is divided by the passes through the labeled images in one pass
+    through the unlabeled ones; a number multiplies it instead.
     """
 
     views = Views(x=("weak", "strong"), u=("weak", "strong", "strong2"))
     provides = frozenset({"labeled", "weak", "strong"})
-    balanced = True
+    balanced_predictions = True
 
     def __init__(
         self,
@@ -43,11 +45,13 @@ class SimPro(Learner):
         tau: NonNegative,
         momentum: ShareBelowOne,
         period: Steps,
+        labeled_weight: Literal["passes"] | Positive,
     ) -> None:
         super().__init__(addons)
         self.threshold, self.tau, self.num_classes = threshold, tau, env.num_classes
         unlabeled_batches = whole_batches(env.unlabeled, env.batch_size * env.unlabeled_ratio)
-        self.labeled_weight = whole_batches(env.labeled, env.batch_size) / unlabeled_batches
+        passes = unlabeled_batches / whole_batches(env.labeled, env.batch_size)
+        self.labeled_weight = 1 / passes if isinstance(labeled_weight, str) else labeled_weight
         self.prior = RunningPrior(env.num_classes, momentum, start=env.counts)
         self.unlabeled_prior = RunningPrior(env.num_classes, momentum, offset=1.0)  # fidelity: simpro-sum
         self.labels, self.accepted = PeriodSum(env.num_classes, period), PeriodSum(env.num_classes, period)
