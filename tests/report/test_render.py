@@ -123,6 +123,7 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     """DebiasPL at gamma 100 with a tenth labeled: 79.2 ± 1.0; ours is 76.0."""
     suite = make_suite(methods=("fixmatch",), settings=("n500-m4000-l100-u100",))
     suite["tables"][0]["methods"][0]["paper"] = {"base": "fixmatch", "addons": "debiaspl"}
+    suite["tables"][0]["protocol"]["published"] = ["debiaspl_paper"]
     project.fill(suite)
     suite["tables"][0]["settings"][0] |= {"n": 5000, "gamma": 100, "share": 0.1}
     out = project.build(suite)
@@ -131,7 +132,7 @@ def test_recalled_number_is_printed_with_its_doubt_and_without_verdict(project, 
     text = page(out).text
     doubt = "quoted from memory, not checked against the paper"
     assert f"published 79.2 ± 1.0, {doubt} – not comparable" in text
-    assert f"Published numbers: Wang et al. 2022 ({doubt})." in text
+    assert f"Published numbers: Wang et al. 2022 ({doubt}) (best or last evaluation not known. Splits: settings" in text
     assert "No verdict: the published numbers are not confirmed." in text
     assert "behind every published mean" not in text
     assert f"published 79.2 ± 1.0, {doubt}; not comparable |" in (out / "report.md").read_text()

@@ -73,7 +73,8 @@ def test_cell_without_runs_here_shows_archived_runs():
     archived = judged(0.3, 0.6)
     absent = JudgedCell(archived.cell, None, paper, judge(None, paper), (("gpu", archived),))
     method = {"name": "m", "title": "FixMatch + DASO"}
-    suite = {"tables": [{"name": "t", "settings": [{"name": "s"}, {"name": "empty"}], "methods": [method]}]}
+    table = {"name": "t", "settings": [{"name": "s"}, {"name": "empty"}], "methods": [method], "protocol": {}}
+    suite = {"tables": [table]}
     empty = JudgedCell(Cell("t", "empty", "m", "d/empty/p/m", (0,)), None, paper, judge(None, paper))
     (block,) = difference_blocks(suite, [absent, empty])
     ((setting, _, svg),) = block.panels

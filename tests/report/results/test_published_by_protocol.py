@@ -26,6 +26,7 @@ STL = {"n1": 450, "m1": "all", "gamma_l": 10}
 MIDDLE, REVERSED = {"shape": "middle"}, {"reversed": True}
 ACR, SIMPRO = ["acr_paper", "ccl_paper"], ["simpro_paper"]
 ACR_IN_CCL = "Wei and Gan 2023 (ACR), as printed in Zhou et al. 2024 (CCL), table 2"
+SIMPRO_NAME = {"base": "fixmatch", "addons": "simpro"}
 BEST = "published: the best evaluation on the test set"
 
 
@@ -104,8 +105,22 @@ def test_number_with_a_verdict_comes_before_one_without(rows):
     assert (found.mean, found.note) == (51.1, "Wei and Gan 2023 (ACR), table 1 prints 55.7±0.12 for this cell")
 
 
+def test_number_of_a_source_in_the_list_is_not_a_repeat(rows):
+    """Zhou et al. 2024 print ACR's 81.6 ± 0.19 again; both have the protocol, so either may be cited."""
+    found = number(rows, ACR[::-1], "cifar10-lt", C10, "acr")
+    assert (found.source, found.reason) == ("Zhou et al. 2024 (CCL), table 2", "")
+
+
+def test_equal_geometric_mean_is_not_a_repeat(rows):
+    (own,) = [row for row in rows if row_key(row) == cell_key("cifar10-lt", C10 | MIDDLE, SIMPRO_NAME, "top1")]
+    earlier = {**own, "source": "acr_paper"}
+    for metric, reason in (("bacc", "repeats Wei and Gan 2023 (ACR), table 1"), ("gm", "")):
+        assert (
+            number([{**earlier, "metric": metric}, own], SIMPRO, "cifar10-lt", C10 | MIDDLE, "simpro").reason == reason
+        )
+
+
 def test_order_of_the_sources_decides_between_two_numbers(rows):
-    """SimPro prints 82.2 ± 1.53 for CReST+ on uniform classes, SEVAL nothing; CCL and ACR print 84.5 and nothing."""
     own = [row for row in rows if row["source"] == "ccl_paper" and row["addons"] == "ccl"]
     other = [{**row, "source": "simpro_paper", "table": "1", "mean": "1.0"} for row in own]
     for order, mean in ((["ccl_paper", "simpro_paper"], 84.5), (["simpro_paper", "ccl_paper"], 1.0)):
