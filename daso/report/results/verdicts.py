@@ -57,6 +57,7 @@ JUDGED = (*INSIDE, NEAR, NO_PUBLISHED_SPREAD, *OUTSIDE)  # verdicts on a publish
 MARKS = dict(zip(JUDGED, "●○◐◆□▲▼", strict=True))  # shapes, so that a verdict can be read without its colour
 NO_PUBLISHED_NUMBER = "no published number"
 OTHER_DRAW = "another draw of the splits"
+SPLITS = ("selection", "unlabeled_includes_labeled")  # options of a setting that `splits` of a protocol requires
 MAX_DIGITS = 4  # of a difference; cells.csv has as many
 
 
@@ -182,6 +183,8 @@ def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree], setting: Tree) 
         reasons.append("images neither read from the official archive nor recognised as the official ones")
     elif "selection" in setting and not all(map(in_archive_order, sources)):
         reasons.append("the setting selects the first images of each class, which differ outside of the archive")
+    if {name: setting[name] for name in SPLITS if setting.get(name)} != protocol.get("splits", {}):
+        reasons.append("splits of another kind than those of the published numbers")
     return reasons
 
 

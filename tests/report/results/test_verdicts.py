@@ -168,7 +168,8 @@ def test_reasons_not_comparable(make_metrics):
 
 
 def test_first_images_of_each_class_are_judged_on_the_archive_alone(make_metrics):
-    first, paper = {"selection": "first"}, {"comparable": True}
+    first = {"selection": "first"}
+    paper = {"comparable": True, "splits": first}
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
     unknown = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
@@ -176,6 +177,20 @@ def test_first_images_of_each_class_are_judged_on_the_archive_alone(make_metrics
     reason = "the setting selects the first images of each class, which differ outside of the archive"
     assert reasons_not_comparable(paper, [run, recognised], first) == [reason]
     assert len(reasons_not_comparable(paper, [unknown], first)) == 1
+
+
+def test_settings_with_splits_of_another_kind_are_not_comparable(make_metrics, params):
+    """The settings of ACR are judged under the protocol of ACR alone, and others are not judged there."""
+    run, settings = make_metrics("cifar10-lt/s/paper/fixmatch/s0"), params.datasets["cifar10-lt"]["settings"]
+    reason = "splits of another kind than those of the published numbers"
+    for name, expected in {
+        "n500-m4000-l100-u100": {"paper", "simpro", "usb"},
+        "n500-m4000-l100-u100-first": {"acr"},
+        "n1500-m3000-l100-u100-in": {"cdmad"},
+    }.items():
+        for protocol in ("paper", "acr", "simpro", "cdmad", "usb"):
+            reasons = reasons_not_comparable(params.protocols[protocol], [run], settings[name])
+            assert reasons == ([] if protocol in expected else [reason]), (name, protocol)
 
 
 def test_only_archive_sources_are_in_archive_order():
