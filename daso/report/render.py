@@ -163,6 +163,7 @@ def _context(suite: Tree, cells: Sequence[Cell], shown: Sequence[Section]) -> di
         "sections": shown,
         "by_table": {section.name: section for section in shown},
         "published_runs": PUBLISHED_RUNS,
+        "first_images": any("selection" in setting for table in suite["tables"] for setting in table["settings"]),
         "near_points": f"{verdicts.NEAR_POINTS:g}",
         "agreement_points": f"{verdicts.AGREEMENT_POINTS:g}",
         "marks": verdicts.MARKS,

@@ -153,3 +153,14 @@ def test_gains_are_of_the_main_measure(out, project, suite):
     table = gains_table(suite["tables"][1], judged, {name: name for name in LEVELS})
     assert [row[3] for row in table.rows if row[1] == "acr"] == ["+12.0"]
     assert "in points of mean accuracy" in table.caption
+
+
+@pytest.mark.parametrize("selected", [False, True])
+def test_deviation_over_equal_splits_is_explained(project, suite, selected):
+    """The settings of ACR give all seeds the same images."""
+    if selected:
+        table = suite["tables"][1]
+        table["settings"] = [{**setting, "selection": "first"} for setting in table["settings"]]
+    out = project.build(suite)
+    for name in ("index.html", "report.md"):
+        assert ("all seeds have the same images" in (out / name).read_text()) == selected
