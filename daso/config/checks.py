@@ -50,6 +50,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     known = places if len(settings) == len(params.datasets) else None
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree, known)
+        errors += _splits_errors(params, file, tree)
         errors += [f"{file}: {line}" for line in fit_errors(tree, params.methods)]
     for file, _, tree in sound("method", params.methods):
         if "of" in tree:
@@ -91,6 +92,12 @@ def _protocol_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator
         yield from (f"{file}: where: {pattern}: {line}" for line in lines)
     for key, value in tree.get("overrides", {}).items():
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
+
+
+def _splits_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    for name in tree.get("splits", {}):
+        if name not in params.datasets:
+            yield f"{file}: splits: unknown dataset '{name}'{did_you_mean(name, params.datasets, 'datasets')}"
 
 
 def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:

@@ -10,9 +10,9 @@ from daso.data.dataset_schemas import (
     ImageSize,
     NumClasses,
     Seed,
-    Selection,
     Setting,
     Source,
+    Splits,
     Subsets,
 )
 from daso.schema import (
@@ -189,13 +189,6 @@ Statistic = Literal["median", "mean", "last"]  # of the test accuracies of a run
 PrintedMeasure = Literal[Statistic, "geometric_mean"]  # geometric mean of the recalls
 
 
-class Splits(TypedDict):
-    """Options of the settings in which the published numbers of a protocol were measured."""
-
-    selection: NotRequired[Selection]
-    unlabeled_includes_labeled: NotRequired[bool]
-
-
 class Protocol(Training):
     """File of params/protocols."""
 
@@ -203,7 +196,7 @@ class Protocol(Training):
     comparable: bool
     note: NotRequired[str]
     statistic: NotRequired[Statistic]  # median by default
-    splits: NotRequired[Splits]  # of the published numbers; without it drawn by the seed, without labeled copies
+    splits: NotRequired[dict[str, Splits]]  # of the published numbers, by dataset; others are drawn by the seed
     published: NotRequired[Names]  # sources in reports/paper/sources.csv with this protocol; Oh et al. 2022 by default
     unlabeled_ratio: NotRequired[PositiveInt]
     optimizer: OptimizerOptions

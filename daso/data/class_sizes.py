@@ -23,7 +23,7 @@ def long_tail(n_head: int, gamma: float, num_classes: int) -> Counts:
     return tuple(int(n_head * (1 / gamma) ** (rank / (num_classes - 1))) for rank in range(num_classes))
 
 
-def bell(largest: int, num_classes: int) -> Counts:
+def gaussian_sizes(largest: int, num_classes: int) -> Counts:
     """Return the images of every rank, proportional to a Gaussian over the ranks (Tian et al. 2026).
 
     Its mean is (K - 1) / 2 and its deviation K / 6; the largest class has `largest` images, others are rounded down.
@@ -91,12 +91,12 @@ def unlabeled_tail(setting: Mapping[str, Any], num_classes: int) -> Counts:
 
     With the long tail M_0 >= ... >= M_(K-1): `reversed`: M_(K-1), ..., M_0; `middle`: the even positions descending,
     then the odd ones ascending; `head-tail`: the odd positions ascending, then the even ones descending (Du et al.
-    2024); `arbitrary`: the long tail itself, which the split's seed shuffles (Hou et al. 2025). `gaussian` is `bell`;
-    `inverse-gaussian` has largest + smallest - count images for each count of `bell` (Tian et al. 2026).
+    2024); `arbitrary`: the long tail itself, which the split's seed shuffles (Hou et al. 2025). `gaussian`:
+    `gaussian_sizes`; `inverse-gaussian`: largest + smallest - size for each of these sizes (Tian et al. 2026).
     """
     shape = unlabeled_shape(setting)
     if shape in GAUSSIAN_SHAPES:
-        sizes = bell(setting["m1"], num_classes)
+        sizes = gaussian_sizes(setting["m1"], num_classes)
         return sizes if shape == "gaussian" else tuple(max(sizes) + min(sizes) - n for n in sizes)
     tail = long_tail(setting["m1"], setting["gamma_u"], num_classes)
     match shape:

@@ -121,6 +121,16 @@ Shape = Literal["middle", "head-tail", "gaussian", "inverse-gaussian", "arbitrar
 Selection = Literal["first"]  # by the order of the images instead of the seed
 
 
+class Splits(TypedDict):
+    """Options of a setting with `n1` that decide which images are labeled and unlabeled, beside their numbers."""
+
+    selection: NotRequired[Selection]
+    unlabeled_includes_labeled: NotRequired[bool]
+
+
+SPLIT_OPTIONS = tuple(Splits.__annotations__)
+
+
 class Tails(TypedDict):
     """Long tails of labeled and unlabeled images (Oh et al. 2022), or another `shape` of the unlabeled classes."""
 

@@ -84,7 +84,8 @@ def _draw_by_seed(ranks: IntArray, setting: Mapping[str, Any], k: int, holdout: 
 def _draw_first(ranks: IntArray, setting: Mapping[str, Any], k: int, seed: int) -> Split:
     """Draw the first n_k rows of every class as labeled and the next m_k as unlabeled ones (Wei and Gan 2023).
 
-    Only the sizes of the shape `arbitrary` depend on the seed. A word as m1 selects the rows that it selects in `draw`.
+    Only the sizes of the shape `arbitrary` depend on the seed. `m1: all` and `m1: train` select
+    the same rows as in `draw`.
     """
     every = [np.flatnonzero(ranks == rank) for rank in range(k)]
     sizes = long_tail(setting["n1"], setting["gamma_l"], k)

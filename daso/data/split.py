@@ -203,7 +203,7 @@ def check_split(path: Path, store: Store, config_sha256: str | None = None) -> S
 def labels_of(split: Split, part: str, labels: IntArray) -> IntArray:
     """Return the labels (n,) of a part: pseudo-labels for images that a plan added, else labels of the train part.
 
-    Labeled images among unlabeled ones of unknown class are unknown too, so that no metric is that of these alone.
+    If the unlabeled images have no labels, copies of labeled images get label -1 too.
     """
     own, drawn = labels[split.parts[part]], len(split.labeled) - len(split.pseudo_labeled)
     if part == "labeled":

@@ -11,6 +11,7 @@ from daso.config.keys import Keys
 from daso.config.paper_names import Paper, paper_methods, paper_name, same_method
 from daso.config.params import Params
 from daso.config.resolve import Run, resolve, runs, setting_config, table_protocol, trained_run, with_upstream
+from daso.data.dataset_schemas import SPLIT_OPTIONS
 from daso.errors import DasoError, did_you_mean
 from daso.planning.cost import cost_lines
 from daso.planning.status import TO_DO, run_statuses
@@ -38,7 +39,7 @@ from daso.report.results.published import (
 from daso.report.results.sources import Row
 
 PROTOCOL = "paper"  # of a table that no suite reproduces
-OTHER_DRAWS = {"shape", "selection", "unlabeled_includes_labeled"}  # keys of settings that Oh et al. 2022 do not have
+OTHER_DRAWS = {"shape", *SPLIT_OPTIONS}  # keys of settings that Oh et al. 2022 do not have
 
 
 class Match(NamedTuple):

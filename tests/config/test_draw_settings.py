@@ -101,7 +101,7 @@ def test_plans_and_epochs_count_the_images_of_a_draw(write, setting, unlabeled):
 def test_plans_count_labeled_images_among_those_without_labels():
     """100,000 images without labels and 609 labeled ones."""
     stl10 = PARAMS.datasets["stl10-lt"]
-    for name, unlabeled in (("n150-l10", 100_000), ("n150-l10-first", 100_609)):
+    for name, unlabeled in (("n150-l10", 100_000), ("n150-l10-first", 100_000), ("n150-l10-in", 100_609)):
         assert images_of(PARAMS, Run("stl10-lt", name, "paper", "fixmatch", 0))["unlabeled"] == unlabeled
         assert image_numbers(stl10, stl10["settings"][name]) == {"labeled": 609, "unlabeled": unlabeled}
 
@@ -112,12 +112,12 @@ def test_settings_are_described():
         "labeled: 1,236 images, 500 to 5 per class (gamma 100), the first of each class",
         "unlabeled: 11,158 images, 540 to 4,005 per class (gamma 100, reversed), including the labeled ones",
     )
-    assert describe_setting(cifar["n500-m4000-l100-u100r-first"], 10) == first
+    assert describe_setting(cifar["n500-m4000-l100-u100r-first-in"], 10) == first
     middle = "unlabeled: 9,922 images, 4,000 to 40 per class (gamma 100, middle)"
     assert describe_setting(cifar["n500-m4000-l100-u100m"], 10)[1] == middle
     gaussian = "unlabeled: 13,074 images, 3,000 to 81 per class (gaussian)"
     assert describe_setting(cifar["n1500-m3000-l100-ug"], 10)[1] == gaussian
-    stl = PARAMS.datasets["stl10-lt"]["settings"]["n150-l10-first"]
+    stl = PARAMS.datasets["stl10-lt"]["settings"]["n150-l10-in"]
     assert describe_setting(stl, 10)[1].startswith("unlabeled: all, including the labeled ones; classes of")
 
 
@@ -132,13 +132,13 @@ def test_explain_prints_a_shape_without_the_default_of_reversed():
 @pytest.mark.parametrize(
     ("dataset", "setting", "labeled", "unlabeled"),
     [
-        ("cifar10-lt", "n500-m4000-l150-u150ht", 1162, 9329),
-        ("cifar10-lt", "n500-m4000-l150-u150r", 1162, 9329),
-        ("cifar10-lt", "n500-m4000-l100-u1-first", 1236, 40_000 + 1236),
-        ("cifar10-lt", "n1500-m3000-l150-u150-first", 3496, 6996 + 3496),
-        ("cifar10-lt", "n1500-m3000-l100-u100-in", 3720, 7443 + 3720),
-        ("cifar100-lt", "n50-m400-l20-u20m", 1545, 12_719),
-        ("cifar100-lt", "n50-m400-l10-u10r-first", 1911, 15_651 + 1911),
+        ("cifar10-lt", "n500-m4000-l150-u150ht-first", 1162, 9329),
+        ("cifar10-lt", "n500-m4000-l150-u150r-first", 1162, 9329),
+        ("cifar10-lt", "n500-m4000-l100-u1-first-in", 1236, 40_000 + 1236),
+        ("cifar10-lt", "n1500-m3000-l150-u150-first-in", 3496, 6996 + 3496),
+        ("cifar10-lt", "n1500-m3000-l100-u100-first-in", 3720, 7443 + 3720),
+        ("cifar100-lt", "n50-m400-l20-u20m-first", 1545, 12_719),
+        ("cifar100-lt", "n50-m400-l10-u10r-first-in", 1911, 15_651 + 1911),
         ("cifar100-lt", "n150-m300-l20-u20-in", 4741, 9527 + 4741),
         ("digits", "n20-m80-l20-u10ht", 64, 323),
     ],
@@ -150,19 +150,28 @@ def test_images_of_settings_of_papers(dataset, setting, labeled, unlabeled):
     assert tuple(map(sum, counts)) == (labeled, unlabeled)
 
 
+@pytest.mark.parametrize("dataset", ["cifar10-lt", "cifar100-lt", "stl10-lt"])
+def test_name_of_a_setting_ends_with_its_kind_of_draw(dataset):
+    for name, setting in PARAMS.datasets[dataset]["settings"].items():
+        words = name.split("-")
+        assert ("first" in words) == ("selection" in setting), name
+        assert ("in" in words) == setting.get("unlabeled_includes_labeled", False), name
+        assert setting.get("holdout") == 0 or not {"first", "in"} & set(words), name
+
+
 @pytest.mark.parametrize(
     ("method", "setting", "option", "value"),
     [
-        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l100-u100-first", "daso.dist_temperature", 1.5),
-        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l50-u50-in", "daso.dist_temperature", 1.5),
+        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l100-u100-first-in", "daso.dist_temperature", 1.5),
+        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l50-u50-first-in", "daso.dist_temperature", 1.5),
         ("fixmatch_daso", "cifar10-lt/n500-m4000-l100-u100m", "daso.dist_temperature", 0.3),
-        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l100-u50-in", "daso.dist_temperature", 0.3),
-        ("remixmatch", "cifar100-lt/n50-m400-l10-u10-first", "distribution_alignment.enabled", True),
+        ("fixmatch_daso", "cifar10-lt/n1500-m3000-l100-u50-first-in", "daso.dist_temperature", 0.3),
+        ("remixmatch", "cifar100-lt/n50-m400-l10-u10-first-in", "distribution_alignment.enabled", True),
         ("remixmatch", "cifar100-lt/n150-m300-l50-u50r-in", "distribution_alignment.enabled", False),
-        ("remixmatch", "cifar100-lt/n50-m400-l20-u20ht", "distribution_alignment.enabled", False),
-        ("fixmatch_darp", "cifar10-lt/n500-m4000-l150-u150-first", "darp.prior", "true_counts"),
-        ("fixmatch_darp", "cifar10-lt/n500-m4000-l150-u150ht", "darp.prior", "estimated"),
-        ("fixmatch_darp", "cifar10-lt/n500-m4000-l100-u100r-first", "darp.prior", "estimated"),
+        ("remixmatch", "cifar100-lt/n50-m400-l20-u20ht-first", "distribution_alignment.enabled", False),
+        ("fixmatch_darp", "cifar10-lt/n500-m4000-l150-u150-first-in", "darp.prior", "true_counts"),
+        ("fixmatch_darp", "cifar10-lt/n500-m4000-l100-u100ht", "darp.prior", "estimated"),
+        ("fixmatch_darp", "cifar10-lt/n500-m4000-l100-u100r-first-in", "darp.prior", "estimated"),
         ("fixmatch_darp", "cifar10-lt/n1500-m3000-l100-uig", "darp.prior", "estimated"),
         ("fixmatch_darp", "digits/n20-m80-l20-u10m", "darp.prior", "estimated"),
     ],

@@ -45,7 +45,7 @@ def test_list_describes_settings_by_their_class_sizes():
 def test_list_describes_datasets_suites_and_protocols():
     assert line(inventory(PARAMS, "datasets"), "stl10-lt")[1:3] == [
         "stl10",
-        "10 classes, 96 x 96 pixels, 10 settings",
+        "10 classes, 96 x 96 pixels, 12 settings",
     ]
     assert line(inventory(PARAMS, "suites"), "cifar10-lt-main")[1:3] == ["protocol paper", "72 runs"]
     assert line(inventory(PARAMS, "suites"), "quickstart")[2].endswith("runs, default")

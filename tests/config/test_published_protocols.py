@@ -63,9 +63,9 @@ def test_learning_rate_at_the_end(protocol, last):
     [
         *((CIFAR10, 0.04, 0.99994), (CIFAR100, 0.08, 0.99988), (STL10, 0.01, 0.999985)),
         (UNIFORM, 0.01, 0.999985),
-        (("cifar10-lt", "n1500-m3000-l100-u1-in"), 0.01, 0.999985),
-        (("cifar10-lt", "n1500-m3000-l100-u150-in"), 0.04, 0.99994),
-        (("cifar100-lt", "n50-m400-l10-u1-first"), 0.01, 0.999985),
+        (("cifar10-lt", "n1500-m3000-l100-u1-first-in"), 0.01, 0.999985),
+        (("cifar10-lt", "n1500-m3000-l100-u150-first-in"), 0.04, 0.99994),
+        (("cifar100-lt", "n50-m400-l10-u1-first-in"), 0.01, 0.999985),
     ],
 )
 @pytest.mark.parametrize("method", ["fixmatch", "supervised"])
@@ -170,3 +170,22 @@ def test_every_method_of_the_paper_trains_under_the_protocol(protocol):
     for name, tree in PARAMS.methods.items():
         if "of" not in tree and in_paper_protocol(tree):
             check_run(PARAMS, Run(*CIFAR10, protocol, name, 0))
+
+
+@pytest.mark.parametrize(
+    ("splits", "line"),
+    [
+        ({"digit": {"selection": "first"}}, "splits: unknown dataset 'digit'; did you mean 'digits'?"),
+        ({"selection": "first"}, "splits.selection: expected a mapping of keys to values, got 'first'"),
+        (
+            {"digits": {"shape": "middle"}},
+            "splits.digits: unknown key 'shape'; choose one of selection, unlabeled_inclu",
+        ),
+    ],
+)
+def test_errors_of_splits_are_one_line(params, splits, line):
+    params("protocols/smoke.yaml", lambda tree: tree.update(splits=splits))
+    with pytest.raises(ParamsError) as error:
+        load_params()
+    (only,) = str(error.value).splitlines()
+    assert only.startswith(f"params/protocols/smoke.yaml: {line}")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daso.data.class_sizes import bell, class_sizes, copied_images
+from daso.data.class_sizes import class_sizes, copied_images, gaussian_sizes
 from daso.data.draw_split import draw
 from tests.data.draws import numbers, setting
 
@@ -45,7 +45,7 @@ def test_gaussian_sizes_and_their_inverse():
 
 def test_gaussian_of_an_odd_number_of_classes_has_its_largest_class_in_the_middle():
     """Mean 1, variance 1/4: exp(-2) = 0.1353 of 100 images."""
-    assert bell(100, 3) == (13, 100, 13)
+    assert gaussian_sizes(100, 3) == (13, 100, 13)
 
 
 @pytest.mark.parametrize("shape", ["middle", "head-tail", "arbitrary", "gaussian", "inverse-gaussian"])

@@ -29,7 +29,7 @@ MEASURES: dict[str, tuple[str, ...]] = {  # measure -> its keys in the metrics o
     "adjusted": ("top1_la", "median"),
 }
 Numbers = dict[str, dict[str, dict[str, dict[str, float]]]]
-FORENSIC = "best_on_test"  # measure that selects on the test set: no table of accuracies prints it
+BEST_ON_TEST = "best_on_test"  # measure that selects on the test set: no table of accuracies prints it
 
 
 def main_measure(table: Mapping[str, Any]) -> str:

@@ -52,16 +52,16 @@ def judge_cells(suite: Tree, cells: Sequence[Cell], published: Sequence[Row]) ->
     judged_cells = []
     for cell in cells:
         table = tables[cell.table]
-        protocol = table["protocol"]
+        protocol, dataset = table["protocol"], table["dataset"]["name"]
         setting = next(s for s in table["settings"] if s["name"] == cell.setting)
         method = next(m for m in table["methods"] if m["name"] == cell.method)
         for measure in measures(table):
             target = look_up_cell(published, table, setting, method, measure)
-            reasons = reasons_not_comparable(protocol, cell.done.values(), setting)
-            archived = [
-                (group, _judge_cell(runs, target, archived_reasons(protocol, runs.done.values(), setting), measure))
-                for group, runs in by_device_and_commit(cell).items()
-            ]
+            reasons = reasons_not_comparable(protocol, dataset, setting, cell.done.values())
+            archived = []
+            for group, runs in by_device_and_commit(cell).items():
+                against = archived_reasons(protocol, dataset, setting, runs.done.values())
+                archived.append((group, _judge_cell(runs, target, against, measure)))
             judged_cells.append(_judge_cell(cell, target, reasons, measure)._replace(archived=tuple(archived)))
     return judged_cells
 
@@ -103,7 +103,7 @@ def by_device_and_commit(cell: Cell) -> dict[DeviceCommit, Cell]:
     }
 
 
-def archived_reasons(protocol: Tree, runs: Iterable[Tree], setting: Tree) -> list[str]:
+def archived_reasons(protocol: Tree, dataset: str, setting: Tree, runs: Iterable[Tree]) -> list[str]:
     """Return why archived runs are not comparable with published numbers.
 
     These are the reasons that apply to any run, and a number of steps that differs from the protocol's.
@@ -112,4 +112,4 @@ def archived_reasons(protocol: Tree, runs: Iterable[Tree], setting: Tree) -> lis
     known = isinstance(protocol["steps"], int)  # steps in epochs differ by setting
     other_steps = sorted({run["steps"] for run in runs} - {protocol["steps"]}) if known else []
     reasons = [f"trained for {steps:,} steps, the protocol has {protocol['steps']:,}" for steps in other_steps]
-    return [*reasons_not_comparable(protocol, runs, setting), *reasons]
+    return [*reasons_not_comparable(protocol, dataset, setting, runs), *reasons]

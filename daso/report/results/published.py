@@ -27,6 +27,7 @@ THIRD_HAND = "read at third hand"
 UNJUDGED = {  # part of a source's statistic -> why its numbers get no verdict
     "best evaluation on the test set": "published: the best evaluation on the test set",
     "standard error": "published: a standard error, not a standard deviation",
+    "protocol of these runs not recorded": "published: protocol not recorded",
 }
 UNKNOWN_RUNS = "published: number of runs not recorded"
 THREE_RUNS = ("3 runs", "three seeds")  # in a source's statistic; see PUBLISHED_RUNS
@@ -107,10 +108,10 @@ def look_up(
     distributed in reverse, `reversed: true`, which is published as a gamma_u of 1/gamma; or `shape`, their distribution
     in results.csv; or `unlabeled`, the names of lists of unlabeled images. `paper` names the method as
     {base, addons}, with alternative names in `also`; it is None for a method that no paper has. Every field
-    must match. `sources` are those whose authors trained with the protocol, the preferred ones first; a number that
-    gets no verdict yields to one that gets one. Of Oh et al. 2022, the number is that of `table`, the table that is
-    reproduced; if it lacks the cell, that of the first table in TABLE_PRECEDENCE that has it. The note lists tables and
-    sources that print a different number.
+    must match. `sources` are those whose authors trained with the protocol, the preferred ones first. A number with a
+    verdict comes first. Of Oh et al. 2022, the number is that of `table`, the table that is reproduced; if it lacks the
+    cell, that of the first table in TABLE_PRECEDENCE that has it. The note lists tables and sources that print a
+    different number.
     """
     keys = [cell_key(dataset, setting, name, "")[:-1] for name in paper_methods(paper)] if paper else []
     printed = [row for row in rows if row_key(row)[:-1] in keys]
@@ -183,9 +184,9 @@ def _published(row: Row, printed: Sequence[Row], sources: Sequence[str]) -> Publ
     source, std = _source(row), float(row["std"]) if row["std"] else None
     obtained = ". ".join(filter(None, (source.statistic, f"Splits: {source.splits}" if source.splits else "")))
     if row["doubt"]:
-        limits = row["doubt"], obtained
-        text = f"{source.citation} ({row['doubt']})"
-        return Published(float(row["mean"]), std, text, row["note"], row["doubt"], printed_number(row), row, *limits)
+        text, mean, doubt = f"{source.citation} ({row['doubt']})", float(row["mean"]), row["doubt"]
+        limits = {"doubt": doubt, "printed": printed_number(row), "reason": doubt, "obtained": obtained}
+        return Published(mean, std, text, row["note"], row=row, **limits)
     order = list(dict.fromkeys(name for name, _ in _all_sources()))
     alike = [other for other in printed if (other["metric"] in ACCURACY_METRICS) == (row["metric"] in ACCURACY_METRICS)]
     same = [other for other in alike if other["source"] != row["source"] and _repeats(other, row)]

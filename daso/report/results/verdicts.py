@@ -41,6 +41,7 @@ from typing import NamedTuple
 from scipy.special import stdtr  # type: ignore[import-untyped]
 
 from daso.aliases import Tree
+from daso.data.dataset_schemas import SPLIT_OPTIONS
 from daso.report.results.collect import Cell, MeanStd
 from daso.report.results.published import PUBLISHED_RUNS, Published
 from daso.report.words import with_noun
@@ -57,7 +58,6 @@ JUDGED = (*INSIDE, NEAR, NO_PUBLISHED_SPREAD, *OUTSIDE)  # verdicts on a publish
 MARKS = dict(zip(JUDGED, "●○◐◆□▲▼", strict=True))  # shapes, so that a verdict can be read without its colour
 NO_PUBLISHED_NUMBER = "no published number"
 OTHER_DRAW = "another draw of the splits"
-SPLITS = ("selection", "unlabeled_includes_labeled")  # options of a setting that `splits` of a protocol requires
 MAX_DIGITS = 4  # of a difference; cells.csv has as many
 
 
@@ -176,14 +176,15 @@ def format_signed(points: float, digits: int = 1) -> str:
     return text.removeprefix("+").removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def reasons_not_comparable(protocol: Tree, runs: Iterable[Tree], setting: Tree) -> list[str]:
+def reasons_not_comparable(protocol: Tree, dataset: str, setting: Tree, runs: Iterable[Tree]) -> list[str]:
     """Return why these runs of a setting are not comparable with published numbers: their protocol or images."""
     reasons, sources = [] if protocol.get("comparable") else [protocol_label(protocol)], _sources(runs)
     if not all(in_archive_order(source) or _is_recognised(source) for source in sources):
         reasons.append("images neither read from the official archive nor recognised as the official ones")
     elif "selection" in setting and not all(map(in_archive_order, sources)):
         reasons.append("the setting selects the first images of each class, which differ outside of the archive")
-    if {name: setting[name] for name in SPLITS if setting.get(name)} != protocol.get("splits", {}):
+    splits = protocol.get("splits", {}).get(dataset, {})
+    if any(setting.get(name, False) != splits.get(name, False) for name in SPLIT_OPTIONS):
         reasons.append("splits of another kind than those of the published numbers")
     return reasons
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from daso.aliases import Tree
-from daso.report.results.collect import FORENSIC, Cell, format_mean_std
+from daso.report.results.collect import BEST_ON_TEST, Cell, format_mean_std
 from daso.report.results.judged import JudgedCell
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, Published
@@ -37,7 +37,7 @@ def cell_details(judged_cells: Sequence[JudgedCell], published: Sequence[Row]) -
             _place(judged.published, published),
             _link(judged.published, sources),
             judged.published.reason if judged.published else "",
-            format_mean_std(*best) if (best := judged.cell.mean_std(FORENSIC)) else "",
+            format_mean_std(*best) if (best := judged.cell.mean_std(BEST_ON_TEST)) else "",
         )
         for judged in judged_cells
     }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from daso.report.results.collect import FORENSIC, MEASURES, Cell
+from daso.report.results.collect import BEST_ON_TEST, MEASURES, Cell
 from daso.report.results.judged import JudgedCell, main_cells
 from daso.report.results.paper_tables import cell_address
 from daso.report.results.published import CITATION, PUBLISHED_RUNS, Published
@@ -62,7 +62,7 @@ def cell_rows(judged_cells: Iterable[JudgedCell], published: Sequence[Row]) -> I
             "remarks": "" if blocked else reasons,
             "device": "; ".join(dict.fromkeys(devices)),
             "status": cell.status,
-            "best_on_test": four_decimals(best.mean if (best := cell.mean_std(FORENSIC)) else None),
+            "best_on_test": four_decimals(best.mean if (best := cell.mean_std(BEST_ON_TEST)) else None),
         }
 
 

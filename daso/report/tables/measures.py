@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from daso.report.results.collect import FORENSIC, MEASURES, Cell, format_mean_std
+from daso.report.results.collect import BEST_ON_TEST, MEASURES, Cell, format_mean_std
 from daso.report.tables.table import ABSENT, Column, Table
 
 GROUP_SHARES = {  # by `groups` of a dataset
@@ -32,7 +32,7 @@ def measures_table(cells: Iterable[Cell], titles: Mapping[str, str], division: s
     `division` is that of `daso.ops.confusion.group_names`. runs.csv has the measures that are left out.
     """
     done = [cell for cell in cells if cell.done]
-    left_out = {FORENSIC, *(("median",) if done and done[0].main == "mean" else ONLY_BESIDE_MEAN)}
+    left_out = {BEST_ON_TEST, *(("median",) if done and done[0].main == "mean" else ONLY_BESIDE_MEAN)}
     shown = {name: name.capitalize().replace("_", " ") for name in MEASURES if name not in left_out}
     rows = []
     for cell in done:

@@ -48,7 +48,6 @@ def number(rows, sources, dataset, setting, addons, metrics=("top1", "bacc")):
         (SIMPRO, "cifar10-lt", C10, "simpro", 80.7, 0.30, "Du et al. 2024 (SimPro), table 1"),
         (SIMPRO, "cifar10-lt", C10 | MIDDLE, "simpro", 84.8, 0.54, "Du et al. 2024 (SimPro), table 1"),
         (SIMPRO, "cifar10-lt", C10 | {"shape": "head-tail"}, "simpro", 83.0, 0.36, "Du et al. 2024 (SimPro), table 1"),
-        (SIMPRO, "cifar10-lt", C10 | MIDDLE, "daso", 73.1, 0.68, "Du et al. 2024 (SimPro), table 1"),
         (SIMPRO, "cifar10-lt", C10 | {"gamma_u": 1}, "simpro", 93.8, 0.10, "Du et al. 2024 (SimPro), table 1"),
     ],
 )
@@ -83,6 +82,8 @@ def test_other_shape_never_matches_a_long_tail(rows, shape):
         (ACR, "cifar10-lt", C10, "daso", "repeats Oh et al. 2022, table 1"),
         (ACR, "cifar10-lt", C10, "cpe", "repeats Ma et al. 2024 (CPE), table 2"),  # 80.68 ± 0.96 in one digit
         (SIMPRO, "cifar10-lt", C10, "daso", "repeats Oh et al. 2022, table 1"),
+        (SIMPRO, "cifar10-lt", C10 | MIDDLE, "daso", "published: protocol not recorded"),
+        (SIMPRO, "stl10-lt", STL, "daso", "repeats Oh et al. 2022, table 2"),
         (SIMPRO, "stl10-lt", STL, "acr", "repeats Wei and Gan 2023 (ACR), table 2"),
         (["acr_paper"], "cifar10-lt", C10, "acr", THIRD_HAND),
         (["cdmad_paper"], "cifar10-lt", C10 | {"n1": 1500, "m1": 3000}, "cdmad", THIRD_HAND),
@@ -152,7 +153,10 @@ def test_protocol_without_sources_is_compared_with_oh_et_al(rows):
 
 
 def test_published_numbers_that_get_a_verdict_are_of_three_runs(params):
-    """`published` of every protocol names known sources; the band assumes three runs behind each published mean."""
+    """`published` of every protocol names known sources; the band assumes three runs behind each published mean.
+
+    Numbers of ADELLO with a deviation have a reason, as tested above; those without one have no band.
+    """
     sources = read_sources()
     for protocol in params.protocols.values():
         for name in protocol.get("published", ()):
@@ -161,5 +165,5 @@ def test_published_numbers_that_get_a_verdict_are_of_three_runs(params):
             for source in own:
                 judged = source.read not in ("third party", "memory")
                 judged = judged and not any(text in source.statistic for text in UNJUDGED)
-                if judged and name != PAPER_SOURCE and "single run" not in source.statistic:
+                if judged and name not in (PAPER_SOURCE, "adello_paper") and "single run" not in source.statistic:
                     assert any(text in source.statistic for text in THREE_RUNS), source

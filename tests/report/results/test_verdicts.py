@@ -154,43 +154,54 @@ def test_not_run_takes_precedence():
 def test_reasons_not_comparable(make_metrics):
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     folder = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
-    assert reasons_not_comparable({"comparable": True, "note": ""}, [run], {}) == []
+    assert reasons_not_comparable({"comparable": True, "note": ""}, "cifar10-lt", {}, [run]) == []
     reason = "images neither read from the official archive nor recognised as the official ones"
-    assert reasons_not_comparable({"comparable": True}, [run, folder], {}) == [reason]
+    assert reasons_not_comparable({"comparable": True}, "cifar10-lt", {}, [run, folder]) == [reason]
     recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
-    assert reasons_not_comparable({"comparable": True}, [run, recognised], {}) == []
-    assert reasons_not_comparable({"comparable": True}, [folder, recognised], {}) == [reason]
-    assert reasons_not_comparable({"comparable": False, "note": "short schedule"}, [], {}) == ["short schedule"]
-    assert reasons_not_comparable({"name": "x", "title": "a title"}, [], {}) == [
+    assert reasons_not_comparable({"comparable": True}, "cifar10-lt", {}, [run, recognised]) == []
+    assert reasons_not_comparable({"comparable": True}, "cifar10-lt", {}, [folder, recognised]) == [reason]
+    assert reasons_not_comparable({"comparable": False, "note": "short"}, "cifar10-lt", {}, []) == ["short"]
+    assert reasons_not_comparable({"name": "x", "title": "a title"}, "cifar10-lt", {}, []) == [
         "a title"
-    ]  # `comparable` is false by default
+    ]  # `comparable` is false
     assert protocol_label({"comparable": True, "note": "a note"}) == ""
 
 
 def test_first_images_of_each_class_are_judged_on_the_archive_alone(make_metrics):
     first = {"selection": "first"}
-    paper = {"comparable": True, "splits": first}
+    paper = {"comparable": True, "splits": {"cifar10-lt": first}}
     run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     recognised = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source=RECOGNISED)
     unknown = make_metrics("cifar10-lt/s/paper/fixmatch/s1", source={"kind": "image_folder"})
-    assert reasons_not_comparable(paper, [run], first) == []
+    assert reasons_not_comparable(paper, "cifar10-lt", first, [run]) == []
     reason = "the setting selects the first images of each class, which differ outside of the archive"
-    assert reasons_not_comparable(paper, [run, recognised], first) == [reason]
-    assert len(reasons_not_comparable(paper, [unknown], first)) == 1
+    assert reasons_not_comparable(paper, "cifar10-lt", first, [run, recognised]) == [reason]
+    assert len(reasons_not_comparable(paper, "cifar10-lt", first, [unknown])) == 1
 
 
 def test_settings_with_splits_of_another_kind_are_not_comparable(make_metrics, params):
-    """The settings of ACR are judged under the protocol of ACR alone, and others are not judged there."""
-    run, settings = make_metrics("cifar10-lt/s/paper/fixmatch/s0"), params.datasets["cifar10-lt"]["settings"]
+    """A protocol judges only settings whose images are selected as its authors selected them on this dataset."""
+    run = make_metrics("cifar10-lt/s/paper/fixmatch/s0")
     reason = "splits of another kind than those of the published numbers"
-    for name, expected in {
-        "n500-m4000-l100-u100": {"paper", "simpro", "usb"},
-        "n500-m4000-l100-u100-first": {"acr"},
-        "n1500-m3000-l100-u100-in": {"cdmad"},
+    for place, expected in {
+        "cifar10-lt/n500-m4000-l100-u100": {"paper", "usb"},
+        "cifar10-lt/n500-m4000-l100-u100-first": {"simpro"},
+        "cifar10-lt/n500-m4000-l100-u100-first-in": {"acr", "cdmad"},
+        "cifar100-lt/n50-m400-l20-u20": {"paper", "usb"},
+        "cifar100-lt/n50-m400-l20-u20-first": {"simpro"},
+        "cifar100-lt/n50-m400-l20-u20-first-in": {"acr"},
+        "cifar100-lt/n150-m300-l20-u20-in": {"cdmad"},
+        "stl10-lt/n450-l10": {"paper", "usb"},
+        "stl10-lt/n450-l10-first": {"acr", "simpro"},
+        "stl10-lt/n450-l10-first-in": {"cdmad"},
+        "stl10-lt/n150-l10-in": set(),
+        "digits/n20-m80-l20-u10": {"paper", "acr", "simpro", "cdmad", "usb"},
     }.items():
-        for protocol in ("paper", "acr", "simpro", "cdmad", "usb"):
-            reasons = reasons_not_comparable(params.protocols[protocol], [run], settings[name])
-            assert reasons == ([] if protocol in expected else [reason]), (name, protocol)
+        dataset, setting = place.split("/")
+        for name in ("paper", "acr", "simpro", "cdmad", "usb"):
+            tree = params.datasets[dataset]["settings"][setting]
+            reasons = reasons_not_comparable(params.protocols[name], dataset, tree, [run])
+            assert reasons == ([] if name in expected else [reason]), (name, place)
 
 
 def test_only_archive_sources_are_in_archive_order():
