@@ -150,15 +150,6 @@ def test_images_of_settings_of_papers(dataset, setting, labeled, unlabeled):
     assert tuple(map(sum, counts)) == (labeled, unlabeled)
 
 
-@pytest.mark.parametrize("dataset", ["cifar10-lt", "cifar100-lt", "stl10-lt"])
-def test_name_of_a_setting_ends_with_its_kind_of_draw(dataset):
-    for name, setting in PARAMS.datasets[dataset]["settings"].items():
-        words = name.split("-")
-        assert ("first" in words) == ("selection" in setting), name
-        assert ("in" in words) == setting.get("unlabeled_includes_labeled", False), name
-        assert setting.get("holdout") == 0 or not {"first", "in"} & set(words), name
-
-
 @pytest.mark.parametrize(
     ("method", "setting", "option", "value"),
     [

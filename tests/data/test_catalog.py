@@ -72,21 +72,33 @@ def test_settings_are_named_after_their_numbers_and_fit_the_classes():
         tree = dataset(name)
         assert tree["images"]["smallest_class"] == size
         for setting, n in tree["settings"].items():
-            reverse = "r" if n.get("reversed") else ""
             if "share" in n:
                 assert setting == f"n{n['n']}-g{n['gamma']}-p{100 * n['share']:g}"
                 assert n["n"] + n["holdout"] <= size
                 continue
-            if n["m1"] == "train":
-                assert (setting, n["gamma_l"]) == (f"n{n['n1']}", 1)
-            elif n["m1"] == "all":
-                assert setting == f"n{n['n1']}-l{n['gamma_l']}"
-            else:
-                outside = f"-o{round(100 * n['outside']['share'])}" if "outside" in n else ""
-                assert setting == f"n{n['n1']}-m{n['m1']}-l{n['gamma_l']}-u{n['gamma_u']}{reverse}{outside}"
+            assert setting == name_of_tails(n)
             drawn = n["n1"] + (0 if isinstance(n["m1"], str) else n["m1"])
-            assert drawn + tree["holdout"] // tree["num_classes"] <= size
+            assert drawn + n.get("holdout", tree["holdout"]) // tree["num_classes"] <= size
             assert min(long_tail(n["n1"], n["gamma_l"], tree["num_classes"])) >= 1
+
+
+def name_of_tails(setting):
+    """Return the name of a setting by its numbers; `first` and `in` need a hold-out of 0."""
+    letters = {"middle": "m", "head-tail": "ht", "arbitrary": "a", "gaussian": "g", "inverse-gaussian": "ig"}
+    order = "r" if setting.get("reversed") else letters.get(setting.get("shape"), "")
+    unlabeled = f"-u{setting.get('gamma_u', '')}{order}"
+    match setting["m1"]:
+        case "train":
+            return f"n{setting['n1']}"
+        case "all":
+            name = f"n{setting['n1']}-l{setting['gamma_l']}"
+        case m1:
+            name = f"n{setting['n1']}-m{m1}-l{setting['gamma_l']}{unlabeled}"
+    if "outside" in setting:
+        name += f"-o{round(100 * setting['outside']['share'])}"
+    first, copies = "selection" in setting, setting.get("unlabeled_includes_labeled")
+    assert setting.get("holdout") == 0 or not (first or copies)
+    return name + ("-first" if first else "") + ("-in" if copies else "")
 
 
 def test_stl10_is_normalized_like_cifar10():
