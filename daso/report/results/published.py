@@ -185,8 +185,7 @@ def _published(row: Row, printed: Sequence[Row], sources: Sequence[str]) -> Publ
     obtained = ". ".join(filter(None, (source.statistic, f"Splits: {source.splits}" if source.splits else "")))
     if row["doubt"]:
         text, mean, doubt = f"{source.citation} ({row['doubt']})", float(row["mean"]), row["doubt"]
-        limits = {"doubt": doubt, "printed": printed_number(row), "reason": doubt, "obtained": obtained}
-        return Published(mean, std, text, row["note"], row=row, **limits)
+        return Published(mean, std, text, row["note"], doubt, printed_number(row), row, reason=doubt, obtained=obtained)
     order = list(dict.fromkeys(name for name, _ in _all_sources()))
     alike = [other for other in printed if (other["metric"] in ACCURACY_METRICS) == (row["metric"] in ACCURACY_METRICS)]
     same = [other for other in alike if other["source"] != row["source"] and _repeats(other, row)]
