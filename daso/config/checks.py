@@ -94,12 +94,6 @@ def _protocol_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
 
 
-def _splits_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
-    for name in tree.get("splits", {}):
-        if name not in params.datasets:
-            yield f"{file}: splits: unknown dataset '{name}'{did_you_mean(name, params.datasets, 'datasets')}"
-
-
 def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
     """Yield the errors of a method except in its plan; `known` lists every <dataset>/<setting>, None if unknown."""
     for kind, part in components(tree):
@@ -141,6 +135,12 @@ def _ablation_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
     )
     if not errors and not of_base:
         yield from own
+
+
+def _splits_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
+    for name in tree.get("splits", {}):
+        if name not in params.datasets:
+            yield f"{file}: splits: unknown dataset '{name}'{did_you_mean(name, params.datasets, 'datasets')}"
 
 
 def _plan_errors(params: Params, file: str, tree: Tree) -> Iterator[str]:
