@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from daso.errors import ParamsError
 from daso.methods.learners.acr import ACR
 from daso.ops.distributions import reversed_shares, symmetric_divergence
 from tests.methods.two_heads import FixedHeads, run_step
@@ -29,7 +30,7 @@ def logits(label, confidence):
 
 
 @pytest.mark.parametrize(
-    ("prior", "distances", "multiple"),
+    ("prior", "distances", "tau"),
     [
         (CONSISTENT, (0.0, 0.220591, 0.895880), 0.425867),
         (UNIFORM, (0.220591, 0.0, 0.220591), 0.713765),
@@ -37,11 +38,11 @@ def logits(label, confidence):
         ((0.5, 0.3, 0.2), (0.043773, 0.069600, 0.541610), 0.544763),
     ],
 )
-def test_distances_to_the_anchors(env, prior, distances, multiple):
-    """The multiple is 2 softmax(distances) at the labeled prior; a larger distance to it gives a larger multiple."""
+def test_distances_to_the_anchors(env, prior, distances, tau):
+    """Tau of the plain head is 2 softmax(distances) at the labeled prior: it grows with the distance to it."""
     result = symmetric_divergence(torch.tensor(prior), make(env).anchors)
     assert result.tolist() == pytest.approx(distances, abs=1e-5)
-    assert 2 * float(result.softmax(0)[0]) == pytest.approx(multiple, abs=1e-5)
+    assert 2 * float(result.softmax(0)[0]) == pytest.approx(tau, abs=1e-5)
 
 
 def test_reversed_sizes_follow_ranks_in_any_order_of_classes(env):
@@ -55,7 +56,7 @@ def test_reversed_sizes_follow_ranks_in_any_order_of_classes(env):
 def test_pseudo_labels_of_both_heads(env, batch, models):
     """Logits (2, 1.5, 1) minus 2/3 and 2 log pi; classes 2 of both, where the unadjusted prediction is class 0."""
     learner = make(env)
-    learner.multiple.fill_(2 / 3)
+    learner.plain_tau.fill_(2 / 3)
     rows = [*LABELED, [2.0, 1.5, 1], [0, 0, 0], [0, 0, 0]]
     _, step = run_step(learner, batch, models, rows, rows)
     assert step.targets[0].tolist() == pytest.approx([0.059989, 0.145540, 0.794471], abs=1e-5)
@@ -63,7 +64,7 @@ def test_pseudo_labels_of_both_heads(env, batch, models):
 
 
 def test_losses_of_a_step(env, batch, models):
-    """Four weak views; the multiple is 0, so that the plain pseudo-labels are the plain predictions.
+    """Four weak views; tau of the plain head is 0, so that the plain pseudo-labels are the plain predictions.
 
     Labeled: log 3, and (.245122 + 1.631417) / 2 for (1, 1, 1) + 2 log pi with labels 0 and 1.
     Plain head, confidences .97, .6, .6 and .97: the first and the last count, with class 0. Their strong logits are
@@ -75,7 +76,7 @@ def test_losses_of_a_step(env, batch, models):
     (0, 0, 1) and (0, 0, 0), log 3 for the third.
     """
     learner = make(env)
-    learner.multiple.zero_()
+    learner.plain_tau.zero_()
     plain = [*LABELED, logits(0, 0.97), logits(1, 0.6), logits(2, 0.6), logits(0, 0.97)]
     balanced = [*LABELED, logits(1, 0.6), logits(1, 0.97), logits(0, 0.6), logits(0, 0.6)]
     plain += [[1, 0, 0.0]] * 4 + [[0, 0, 0.0]] * 4
@@ -115,20 +116,20 @@ def test_counts_without_labeled_copies(env, batch, models, counting, counts, pri
     assert learner.prior.shares.tolist() == pytest.approx(prior, abs=1e-6)
 
 
-def test_multiple_changes_at_the_end_of_periods_from_the_warmup_on(env, batch, models):
+def test_tau_of_the_plain_head_changes_at_the_end_of_periods_from_the_warmup_on(env, batch, models):
     """Period 2, warm-up 4. After step 3 the distances are still zero: 2/3. Then one image of class 0 in each step.
 
-    Steps 4 and 5 have priors (.4, .3, .3) and (.46, .27, .27); step 5 sets the multiple from the sum of their distances
+    Steps 4 and 5 have priors (.4, .3, .3) and (.46, .27, .27); step 5 sets tau from the sum of their distances
     over 2, and sets the sum to zero.
     """
     learner = make(env)
     rows = [*LABELED, logits(0, 0.97), [0.0, 0, 0], [0, 0, 0]]
-    multiples = []
+    taus = []
     for t in range(6):
         _, step = run_step(learner, batch, models, rows, rows, t)
         learner.commit(step)
-        multiples.append(float(learner.multiple))
-    assert multiples[:5] == pytest.approx([2, 2, 2, 2 / 3, 2 / 3])
+        taus.append(float(learner.plain_tau))
+    assert taus[:5] == pytest.approx([2, 2, 2, 2 / 3, 2 / 3])
     assert learner.prior.shares.tolist() == pytest.approx([0.46, 0.27, 0.27], abs=1e-6)
 
     def distance(p, q):
@@ -139,12 +140,27 @@ def test_multiple_changes_at_the_end_of_periods_from_the_warmup_on(env, batch, m
         for anchor in (CONSISTENT, UNIFORM, REVERSED)
     ]
     expected = 2 * math.exp(sums[0] / 2) / sum(math.exp(each / 2) for each in sums)
-    assert multiples[5] == pytest.approx(expected, abs=1e-6)
+    assert taus[5] == pytest.approx(expected, abs=1e-6)
     assert learner.distances.tolist() == [0, 0, 0]
 
 
-def test_estimate_distances_and_multiple_are_in_the_checkpoint(env):
-    assert make(env).state_dict().keys() == {"prior.shares", "distances", "multiple"}
+def test_batch_without_confident_predictions_changes_nothing(env, batch, models):
+    """The uniform estimate has the distances (.220591, 0, .220591), which are not added."""
+    learner = make(env, warmup=0, period=9)
+    rows = [*LABELED, logits(0, 0.6), [0.0, 0, 0], [0, 0, 0]]
+    _, step = run_step(learner, batch, models, rows, rows, 1)
+    learner.commit(step)
+    assert learner.distances.tolist() == [0, 0, 0]
+    assert learner.prior.shares.tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_warmup_that_is_no_multiple_of_the_period_is_refused(env):
+    with pytest.raises(ParamsError, match=r"warmup: 5 is not a multiple of period 2; set it to one, such as 12$"):
+        make(env, warmup=5)
+
+
+def test_estimate_distances_and_tau_are_in_the_checkpoint(env):
+    assert make(env).state_dict().keys() == {"prior.shares", "distances", "plain_tau"}
 
 
 def test_balanced_head_is_evaluated(env, batch, models):

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from daso.errors import ParamsError
 from daso.methods.base import AddOn, Learner, Views, forward_jointly, labeled_copy_mask
 from daso.methods.memory import RunningPrior
 from daso.methods.two_heads import BALANCED, STRONG_VIEWS, plain_and_balanced
@@ -23,15 +24,16 @@ class ACR(Learner):
 
     The classifier is the plain head; the balanced head is trained with logits plus tau log pi, pi the labeled prior,
     and evaluated. Pseudo-labels of both are the plain head's predictions on the weak view: minus tau log pi for the
-    balanced head, minus `multiple` log pi for the plain one. A pseudo-label counts if it or the prediction of its own
+    balanced head, minus `plain_tau` log pi for the plain one. A pseudo-label counts if it or the prediction of its own
     head reaches the threshold.
 
-    `multiple` is tau before the estimate starts at `warmup`. At the end of each period it becomes tau times the softmax
+    `plain_tau` is tau until the estimate starts at `warmup`. At the end of a period it becomes tau times the softmax
     of three distances, taken at the first one: those of the estimated unlabeled prior to the labeled, the uniform and
     the reversed prior, averaged over the period. Reversed exchanges the sizes of classes by rank, whatever the order of
     the classes. The estimate averages the classes that the balanced head predicts above the threshold, without labeled
-    copies. `counting` is `exact`, or `presence` as in the released code: a class counts once in a batch, if the last of
-    its images is above the threshold.
+    copies; a batch without such predictions changes neither estimate nor distances. `counting` is `exact`, or
+    `presence` as in the released code: a class counts once in a batch, if the last of its images is above the
+    threshold.
 
     Hooks of add-ons change the losses of the plain head and the pseudo-labels of the balanced head.
     """
@@ -43,7 +45,7 @@ class ACR(Learner):
     anchors: Tensor
     copies: Tensor
     distances: Tensor
-    multiple: Tensor
+    plain_tau: Tensor
 
     def __init__(
         self,
@@ -58,6 +60,11 @@ class ACR(Learner):
         counting: Literal["exact", "presence"],
     ) -> None:
         super().__init__(addons)
+        if warmup % period:
+            raise ParamsError(
+                f"learner 'acr': warmup: {warmup} is not a multiple of period {period}; set it to one, "
+                f"such as {6 * period}"
+            )
         self.threshold, self.tau, self.counting = threshold, tau, counting
         self.period, self.warmup = period, warmup
         self.heads = {BALANCED: env.num_classes}
@@ -66,7 +73,7 @@ class ACR(Learner):
         self.register_buffer("anchors", torch.stack(anchors), persistent=False)  # (3, K)
         self.register_buffer("copies", labeled_copy_mask(env), persistent=False)  # (M,)
         self.register_buffer("distances", torch.zeros(3))  # sum over the steps of a period
-        self.register_buffer("multiple", torch.tensor(float(tau)))  # ()
+        self.register_buffer("plain_tau", torch.tensor(float(tau)))  # ()
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """Compute the losses of both heads with one forward pass of labeled images and all three views."""
@@ -74,7 +81,7 @@ class ACR(Learner):
         step, log_prior = self.begin(batch, models, out), logit_shift(self.anchors[0], 1.0)
         plain, balanced = plain_and_balanced(out)
         weak = plain["weak"].detach()
-        p = (weak - self.multiple * log_prior).softmax(-1)  # pseudo-labels of the plain head
+        p = (weak - self.plain_tau * log_prior).softmax(-1)  # pseudo-labels of the plain head
         step = self.refine((weak - self.tau * log_prior).softmax(-1), step)  # of the balanced head
         step = step._replace(mask=self.confident(step.targets) | self.confident(balanced["weak"].softmax(-1)))
         weights = (self.confident(p) | self.confident(weak.softmax(-1))).float()
@@ -97,19 +104,19 @@ class ACR(Learner):
     def pseudo_labels(self, step: Step) -> dict[str, Tensor]:
         """Return those of `Learner.pseudo_labels`, final for the balanced head, and "plain" for the plain one."""
         log_prior = logit_shift(self.anchors[0], 1.0)
-        plain = (step.out["weak"].logits - self.multiple * log_prior).softmax(-1)
+        plain = (step.out["weak"].logits - self.plain_tau * log_prior).softmax(-1)
         return super().pseudo_labels(step) | {"plain": plain}
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:
-        """Update the estimated prior, the distances and, at the end of a period, the multiple; then the add-ons."""
-        t = step.batch.t
-        prior = self.prior.updated(self.counts(step))
+        """Update the estimated prior, the distances and, at the end of a period, `plain_tau`; then the add-ons."""
+        t, counts = step.batch.t, self.counts(step)
+        prior = self.prior.updated(counts)
         distances = self.distances + symmetric_divergence(prior, self.anchors)
-        estimated, due = t >= self.warmup, ((t + 1) % self.period == 0) & (t + 1 >= self.warmup)
+        estimated, due = (t >= self.warmup) & (counts.sum() > 0), ((t + 1) % self.period == 0) & (t + 1 >= self.warmup)
         self.prior.commit(torch.where(estimated, prior, self.prior.shares))
         distances = torch.where(estimated, distances, self.distances)
-        self.multiple.copy_(torch.where(due, self.tau * (distances / self.period).softmax(0)[0], self.multiple))
+        self.plain_tau.copy_(torch.where(due, self.tau * (distances / self.period).softmax(0)[0], self.plain_tau))
         self.distances.copy_(torch.where(due, 0.0, distances))
         super().commit(step)
 

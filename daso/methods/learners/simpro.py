@@ -23,10 +23,10 @@ class SimPro(Learner):
     """SimPro: expectation maximisation with the class distribution of unlabeled images as a parameter (Du et al. 2024).
 
     The logits, without any prior, are the model of an image given its class. The E-step adds tau log pi_u to the weak
-    view's: the soft pseudo-label q. The M-step adds tau log pi to all logits of the losses, which are those of q on
-    both strong views and of the labels on a weak and a strong view. pi_u is the class distribution of the unlabeled
-    images, at first uniform, pi that of all images, at first the labeled ones'. At the end of each `period` both move
-    by 1 - `momentum` towards the pseudo-labels above the threshold, in pi with the labels of the same steps.
+    view's: the soft pseudo-label q. The M-step adds tau log pi to all logits of the losses, which compare q with both
+    strong views, and the labels with a weak and a strong view. pi_u is the class distribution of the unlabeled images
+    and starts uniform; pi is that of all images and starts as the labeled one. At the end of each `period` both move by
+    1 - `momentum` towards the pseudo-labels above the threshold, in pi with the labels of the same steps.
 
     With `labeled_weight: passes` the labeled loss is divided by the passes through the labeled images in one pass
     through the unlabeled ones; a number multiplies it instead.
