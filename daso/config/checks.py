@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from fnmatch import fnmatchcase
 from typing import get_args
 
 from daso.aliases import Tree
@@ -16,6 +15,7 @@ from daso.config.network import states_preprocessing
 from daso.config.open_sets import outside_errors
 from daso.config.params import NAME_PATTERN, PROTOCOL_BLOCKS, Params, components, invalid_name
 from daso.config.params_schemas import OptimizerOptions
+from daso.config.protocol_where import Place, selects, setting_place
 from daso.config.registry import COMPONENTS, NETWORKS
 from daso.config.resolve import Run, parse_run, resolve, runs, table_protocol, upstream_runs, with_upstream
 from daso.config.schedule_checks import optimizer_errors, protocol_schedule_errors, run_schedule_errors
@@ -46,7 +46,7 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
         errors += outside_errors(params, broken, name)
     settings = {name: list(tree["settings"]) for _, name, tree in sound("dataset", params.datasets)}
     # The settings of a broken dataset are unknown.
-    places = [f"{name}/{setting}" for name, names in settings.items() for setting in names]
+    places = [setting_place(params, name, setting) for name, names in settings.items() for setting in names]
     known = places if len(settings) == len(params.datasets) else None
     for file, _, tree in sound("protocol", params.protocols):
         errors += _protocol_errors(file, tree, known)
@@ -70,8 +70,8 @@ def check(params: Params, broken: frozenset[str] = frozenset()) -> list[str]:
     return list(dict.fromkeys(_suite_run_errors(params))) or list(control_errors(params))
 
 
-def _protocol_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
-    """Yield the errors of a protocol; `known` lists every <dataset>/<setting>, None if unknown."""
+def _protocol_errors(file: str, tree: Tree, known: list[Place] | None) -> Iterator[str]:
+    """Yield the errors of a protocol; `known` lists every setting, None if unknown."""
     total, every, last = tree["steps"], tree["evaluation"]["every"], tree["evaluation"]["median_of"]
     if unit(total) == unit(every):  # else only the steps of a run are checked
         steps, interval = number(total), number(every)
@@ -94,8 +94,8 @@ def _protocol_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator
         yield from (f"{file}: overrides: {message}" for message in _change_errors(key, value))
 
 
-def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[str]:
-    """Yield the errors of a method except in its plan; `known` lists every <dataset>/<setting>, None if unknown."""
+def _method_errors(file: str, tree: Tree, known: list[Place] | None) -> Iterator[str]:
+    """Yield the errors of a method except in its plan; `known` lists every setting, None if unknown."""
     for kind, part in components(tree):
         yield from _component_errors(file, kind, part) if kind != "plan" else ()
     for key, value in tree.get("optimizer", {}).items():
@@ -109,9 +109,9 @@ def _method_errors(file: str, tree: Tree, known: list[str] | None) -> Iterator[s
             yield from (f"{file}: where: {pattern}: {message}" for message in _change_errors(key, value, names))
 
 
-def _pattern_errors(file: str, pattern: str, known: list[str] | None) -> Iterator[str]:
-    if known is not None and not any(fnmatchcase(name, pattern) for name in known):
-        yield f"{file}: where: '{pattern}' matches no <dataset>/<setting>{close_match(pattern, known)}"
+def _pattern_errors(file: str, pattern: str, known: list[Place] | None) -> Iterator[str]:
+    if known is not None and not any(selects(pattern, place) for place in known):
+        yield f"{file}: where: '{pattern}' matches no <dataset>/<setting>{close_match(pattern, map(str, known))}"
 
 
 def _where_errors(key: str, value: object) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from daso.aliases import Tree
 from daso.config.open_sets import held_out, holdouts_of_all_classes
 from daso.config.params import NAME_PATTERN, invalid_name
+from daso.config.protocol_where import MATCHED
 from daso.constraints import format_value
 from daso.data.class_sizes import GAUSSIAN_SHAPES, has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
@@ -91,6 +92,8 @@ def _setting_errors(where: str, name: str, tree: Tree) -> Iterator[str]:
     held, kind = held_out(sizes, tree), setting_kind(sizes)
     if not NAME_PATTERN.fullmatch(name):
         yield f"{where}: {invalid_name(name)}"
+    if name == MATCHED:
+        yield f"{where}: not allowed as a name, since `where` gives it a meaning; rename the setting"
     if kind == "lists":
         yield from _list_errors(where, name, tree)
     if has_natural_sizes(sizes):  # class sizes are known only from the data

@@ -10,7 +10,7 @@ from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, view_augment, without_defaults
 from daso.config.params import Params, components, copy_tree, set_option
-from daso.config.protocol_where import matching, protocol_in
+from daso.config.protocol_where import matching, protocol_in, setting_place
 from daso.config.registry import trains_on_features
 from daso.config.stages import plan_config, stages_of, trained_setting
 from daso.data.class_sizes import target_classes
@@ -239,7 +239,7 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     Values in epochs become steps. Raises ParamsError if that is impossible, the plan lacks this stage, or the steps
     cannot be divided among its stages.
     """
-    place, method = f"{run.dataset}/{run.setting}", copy_tree(params.methods[run.method_file])
+    place, method = setting_place(params, run.dataset, run.setting), copy_tree(params.methods[run.method_file])
     protocol, patterns = protocol_in(params.protocols[run.protocol], place)
     method.setdefault("addons", [])
     if method["unlabeled_ratio"]:  # a supervised method stays supervised

@@ -86,6 +86,16 @@ def unlabeled_shape(setting: Mapping[str, Any]) -> str:
     return "natural"
 
 
+def has_matched_classes(setting: Mapping[str, Any]) -> bool:
+    """Return True if a setting draws labeled and unlabeled classes from the same distribution.
+
+    It draws both from one long tail (`share`), or from two of the same imbalance ratio in the same order of classes.
+    """
+    kind, shape = setting_kind(setting), unlabeled_shape(setting)
+    in_order = kind == "tails" and shape in ("long-tailed", "uniform")
+    return kind == "share" or (in_order and bool(setting["gamma_l"] == setting["gamma_u"]))
+
+
 def unlabeled_tail(setting: Mapping[str, Any], num_classes: int) -> Counts:
     """Return the images of every rank that a setting of the kind `tails` draws as unlabeled ones.
 

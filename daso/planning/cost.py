@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daso.config.feasibility import views_of
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
-from daso.config.protocol_where import protocol_in
+from daso.config.protocol_where import protocol_in, setting_place
 from daso.config.resolve import Run, resolve, table_protocol, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.paths import METRICS
@@ -127,7 +127,7 @@ def _references(params: Params, run: Run) -> Iterator[StepTime]:
 
 def step_digest(params: Params, run: Run) -> str:
     """Return a digest of method, network, batch and images, which decide a step's cost; not of setting or budget."""
-    protocol, _ = protocol_in(params.protocols[run.protocol], f"{run.dataset}/{run.setting}")
+    protocol, _ = protocol_in(params.protocols[run.protocol], setting_place(params, run.dataset, run.setting))
     dataset = params.datasets[run.dataset]
     names = ("network", "batch_size", "unlabeled_ratio", "precision", "teacher", "evaluation")
     parts = {name: protocol[name] for name in names if name in protocol}

@@ -195,7 +195,7 @@ def test_incompatibilities_with_a_setting():
     project = deepcopy(PARAMS)
     place = "stl10-lt/n150-l10"
     assert setting_incompatibilities(project, "fixmatch_darp", "paper", place) == []
-    project.methods["fixmatch_darp"]["where"].clear()
+    project.methods["fixmatch_darp"]["where"]["stl10-lt/*"] = {"darp.prior": "true_counts"}
     (line,) = setting_incompatibilities(project, "fixmatch_darp", "paper", place)
     assert f"fixmatch_darp.yaml: {place}: add-on 'darp': prior 'true_counts' needs" in line
 

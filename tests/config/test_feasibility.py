@@ -93,6 +93,7 @@ def test_images_that_a_plan_adds_are_unknown():
 
 @pytest.mark.parametrize("method", ["fixmatch_darp", "fixmatch_la_darp"])
 def test_unknown_true_counts_are_one_error(stl, method):
+    stl.methods[method]["where"]["blind/*"] = {"darp.prior": "true_counts"}
     (line,) = infeasible(stl, method)
     file = f"{ROOT}/params/methods/{method}.yaml"
     assert line.startswith(f"{file}: blind/n150-l10: add-on 'darp': prior 'true_counts' needs the classes of the")
@@ -181,7 +182,8 @@ def test_attributes_read_from_source_equal_those_of_the_objects(method):
     assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == learner.provides
     for kind, part in components(tree):
         if kind == "add-on":
-            built = component(ADDONS[part["name"]])(env, **given_options(part))
+            sizes = {"estimate": [1] * 10} if part.get("prior") == "estimated" else {}  # as its plan sets them
+            built = component(ADDONS[part["name"]])(env, **given_options(part), **sizes)
             assert attribute(ADDONS[part["name"]], "needs", given_options(part), frozenset()) == built.needs
             balanced = attribute(ADDONS[part["name"]], "balanced_predictions", given_options(part), False)
             assert balanced == built.balanced_predictions

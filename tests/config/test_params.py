@@ -56,16 +56,17 @@ def test_steps_not_divisible_by_generations_are_an_error(params):
 
 
 @pytest.mark.parametrize(
-    ("method", "addon", "prior", "pattern"),
+    ("method", "addon", "prior", "enabled"),
     [
-        ("fixmatch_darp", "darp", "true_counts", "stl10-lt/*"),
-        ("remixmatch_darp", "distribution_alignment", "unlabeled", None),
+        ("fixmatch_darp", "darp", "true_counts", {}),
+        ("remixmatch_darp", "distribution_alignment", "unlabeled", {"distribution_alignment.enabled": True}),
     ],
 )
-def test_prior_that_requires_unknown_classes_is_an_error(tmp_path, method, addon, prior, pattern):
+def test_prior_that_requires_unknown_classes_is_an_error(tmp_path, method, addon, prior, enabled):
     """Cases: DARP without an estimate; enabled alignment to the unknown distribution of the unlabeled classes."""
     shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("paper-*"))
-    edit(tmp_path, f"methods/{method}.yaml", lambda tree: require_classes(tree, addon, prior, pattern))
+    options = {f"{addon}.prior": prior, **enabled}
+    edit(tmp_path, f"methods/{method}.yaml", lambda tree: tree["where"].update({"stl10-lt/*": options}))
     table = {"name": "x", "title": "x", "dataset": "stl10-lt", "settings": ["n450-l20"], "methods": [method]}
     edit(tmp_path, "suites/smoke.yaml", lambda tree: tree.update(tables=[table]))
     with pytest.raises(ParamsError) as raised:
@@ -75,13 +76,6 @@ def test_prior_that_requires_unknown_classes_is_an_error(tmp_path, method, addon
         f"{tmp_path}/params/methods/{method}.yaml: stl10-lt/n450-l20: add-on '{addon}': prior '{prior}' needs the "
         "classes of the unlabeled images, which are not known here; "
     )
-
-
-def require_classes(tree, addon, prior, pattern):
-    if pattern:
-        del tree["where"][pattern]
-    else:
-        tree["where"]["stl10-lt/*"] |= {f"{addon}.prior": prior, f"{addon}.enabled": True}
 
 
 def edit(folder, file, change):

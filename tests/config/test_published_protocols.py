@@ -8,7 +8,7 @@ from daso.config.checks import check_run
 from daso.config.epochs import image_numbers
 from daso.config.explain import explain
 from daso.config.load import load_params
-from daso.config.protocol_where import protocol_in
+from daso.config.protocol_where import protocol_in, setting_place
 from daso.config.resolve import Run, resolve, setting_config
 from daso.engine.optimizer import rate_table
 from daso.errors import ParamsError
@@ -99,7 +99,9 @@ def test_unlabeled_ratio_of_simpro_depends_on_the_dataset():
     assert ratios == [8, 0, 16, 0]
     runs = [Run(*place, "simpro", "fixmatch", 0) for place in (CIFAR10, STL10)]
     assert step_digest(PARAMS, runs[0]) != step_digest(PARAMS, runs[0]._replace(protocol="acr"))  # 512 and 64 images
-    assert protocol_in(PARAMS.protocols["simpro"], "stl10-lt/n450-l10")[1] == {"unlabeled_ratio": "stl10-lt/*"}
+    assert protocol_in(PARAMS.protocols["simpro"], setting_place(PARAMS, "stl10-lt", "n450-l10"))[1] == {
+        "unlabeled_ratio": "stl10-lt/*"
+    }
     assert PARAMS.protocols["simpro"]["unlabeled_ratio"] == 8
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daso.data.class_sizes import class_sizes, labeled_share, long_tail, unlabeled_shape
+from daso.data.class_sizes import class_sizes, has_matched_classes, labeled_share, long_tail, unlabeled_shape
 from tests.data.draws import SHORT, numbers
 
 # n1 or m1, gamma, classes 0..5, classes 48..51, classes 97..99, sum over 100
@@ -97,3 +97,27 @@ TAILS = {"n1": 500, "m1": 4000, "gamma_l": 100}
 )
 def test_shape_of_the_unlabeled_classes(setting, shape):
     assert unlabeled_shape(setting) == shape
+
+
+@pytest.mark.parametrize(
+    ("setting", "matched"),
+    [
+        ({"n": 50, "gamma": 100, "share": 0.1}, True),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 100}, True),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 100, "unlabeled_includes_labeled": True}, True),
+        ({"n1": 5, "m1": 40, "gamma_l": 1, "gamma_u": 1}, True),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 50}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 1}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 1, "gamma_u": 100}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 100, "reversed": True}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 100, "shape": "middle"}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "gamma_u": 100, "shape": "arbitrary"}, False),
+        ({"n1": 5, "m1": 40, "gamma_l": 100, "shape": "gaussian"}, False),
+        ({"n1": 5, "m1": "train", "gamma_l": 1}, False),
+        ({"n1": 5, "m1": "all", "gamma_l": 1}, False),
+        ({"labeled": 0.2}, False),
+        ({"labeled": "all", "unlabeled": "all"}, False),
+    ],
+)
+def test_matched_classes_are_drawn_from_one_distribution(setting, matched):
+    assert has_matched_classes(setting) is matched
