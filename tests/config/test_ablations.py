@@ -77,7 +77,7 @@ def test_ablations_of_the_paper(place, temperature):
         **{"queue_capacity": "equal", "queue_encoder": "teacher", "period": 100, "warmup": 5000, "weight": 1.0},
         "blend": "distribution",
     }
-    published = {name for name, tree in PARAMS.methods.items() if "of" in tree and "paper" in tree}
+    published = {name for name, tree in PARAMS.methods.items() if tree.get("of") == "fixmatch_daso" and "paper" in tree}
     assert published == {f"fixmatch_daso_{name}" for name in CHANGES}
     for name, change in CHANGES.items():
         config = resolve(PARAMS, parse_run(PARAMS, f"{place}/paper/fixmatch_daso_{name}/s0"))
