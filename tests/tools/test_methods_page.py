@@ -15,7 +15,7 @@ def test_page_of_methods_is_current():
 def test_page_has_options_settings_differences_and_ablations():
     text = PAGE.read_text(encoding="utf-8")
     section = text.split("\n## fixmatch_daso\n")[1].split("\n## ")[0]
-    assert "`dist_temperature` 0.3 (1.5 in `cifar10-lt/*-l100-u100`, `cifar10-lt/*-l150-u150`, " in section
+    assert "`dist_temperature` 0.3 (1.5 in `cifar10-lt/matched`, " in section
     assert "[proportional-queue](fidelity.md#proportional-queue)" in section
     assert "| FixMatch + DASO, T_proto = 0.02 | `daso.proto_temperature` 0.02 |" in section
     assert "(Oh et al. 2022, section 3)" in section

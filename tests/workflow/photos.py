@@ -89,11 +89,10 @@ def write_base_folder(folder):
 def init_suite(project, methods, steps=100):
     """Write the base folder and its suite by `daso init`, for two seeds, few steps and images of 32 pixels."""
     write_base_folder(project.path / "photos")
-    named = {"photos", "supervised", "supervised_la", "fixmatch_la_daso", *CONTROLS, *CONTROLS.values()}
-    for path in (ROOT / "params").glob("*/*.yaml"):
-        if path.parent.name in ("methods", "protocols") and path.stem in named:
-            shutil.copy(path, project.path / path.relative_to(ROOT))
-            project.edit(path.relative_to(ROOT / "params"), lambda tree: tree.pop("where", None))
+    methods_of_init = {"supervised", "supervised_la", "fixmatch_la_daso", *CONTROLS, *CONTROLS.values()}
+    for name in ("protocols/photos.yaml", *(f"methods/{method}.yaml" for method in sorted(methods_of_init))):
+        shutil.copy(ROOT / "params" / name, project.path / "params" / name)
+        project.edit(name, lambda tree: tree.pop("where", None))
     project.call("python", "-m", "daso", "init", "photos", "--image-size", "32")
 
     def shorten(tree):
