@@ -96,6 +96,17 @@ def test_losses_of_a_step(env, batch, models):
     assert strict["consistency"] == 0
 
 
+def test_plain_head_is_trained_on_its_own_predictions(env, batch, models):
+    """(4, .5, 0) is class 0 with .954; less log (.98, .01, .01) it is (4.02, 5.11, 4.61), class 1 for the balanced head.
+
+    Strong logits (1, 0, 0): log(e + 2) - 1 = .551445 for class 0, 1.551445 for class 1.
+    """
+    rows = [*LABELED, [4.0, 0.5, 0], [1, 0, 0], [1, 0, 0]]
+    losses, step = run_step(make(env, (0.98, 0.01, 0.01), Q_B, momentum=1 - 1e-9), batch, models, rows, rows)
+    assert step.targets.argmax(-1).tolist() == [1]
+    assert float(losses["consistency"]) == pytest.approx(0.551445, abs=1e-5)
+
+
 def test_means_are_updated_before_they_are_used(env, batch, models):
     """With momentum 0 the means are those of the batch: the shift of the labeled loss is 2 (log pi - log of q_b)."""
     losses, _ = step_of(make(env, Q_F, Q_B, momentum=0.0), batch, models)
