@@ -97,7 +97,7 @@ def test_losses_of_a_step(env, batch, models):
 
 
 def test_plain_head_is_trained_on_its_own_predictions(env, batch, models):
-    """(4, .5, 0) is class 0 with .954; less log (.98, .01, .01) it is (4.02, 5.11, 4.61), class 1 for the balanced head.
+    """(4, .5, 0) is class 0 with .954; less log (.98, .01, .01) it is (4.02, 5.11, 4.61), class 1 of the balanced head.
 
     Strong logits (1, 0, 0): log(e + 2) - 1 = .551445 for class 0, 1.551445 for class 1.
     """
