@@ -31,10 +31,11 @@ from daso.records import Env
 class UpstreamResults(NamedTuple):
     """Results of upstream runs that a run loads."""
 
-    encoder: Mapping[str, Tensor] | None = None  # state dict of a network
+    encoder: Mapping[str, Tensor] | None = None  # state dict of a network, of which the encoder is used
     options: Mapping[str, Any] = {}  # "component.option" -> value
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
     fit: Mapping[str, Any] = {}  # values of weight decay, tau and temperature, if they were fitted to the split
+    network: Mapping[str, Tensor] | None = None  # state dict of a network
 
 
 NO_UPSTREAM_RESULTS = UpstreamResults()
@@ -85,13 +86,7 @@ def build(
     digest = None
     if weights := pretrained_weights(protocol["network"], weights_path):
         digest = load_encoder(student.encoder, weights, config["dataset"])
-    initialise(student, config["draw_seed"])
-    if "classifier_init" in protocol:
-        if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
-            raise ParamsError("classifier_init: zeros: not allowed with head: cosine, whose weights need a direction")
-        initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
-    if upstream.encoder is not None:
-        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    _set_initial_weights(student, config, upstream)
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
@@ -99,6 +94,20 @@ def build(
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
     optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
     return Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+
+
+def _set_initial_weights(student: Network, config: Mapping[str, Any], upstream: UpstreamResults) -> None:
+    """Draw the weights of a network that are not pretrained, then load those of upstream runs."""
+    protocol, seed = config["protocol"], config["draw_seed"]
+    initialise(student, seed)
+    if "classifier_init" in protocol:
+        if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
+            raise ParamsError("classifier_init: zeros: not allowed with head: cosine, whose weights need a direction")
+        initialise_classifier(student.classifier, seed, protocol["classifier_init"])
+    if upstream.encoder is not None:
+        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    if upstream.network is not None:
+        student.load_trained(upstream.network)
 
 
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:

@@ -26,11 +26,13 @@ class Views(NamedTuple):
 
     "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second random
     draws. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
+    With `all_images` each step has every labeled and every unlabeled image once, instead of a batch.
     """
 
     x: tuple[str, ...]
     u: tuple[str, ...]
     operations: Literal["before", "after"] = "before"
+    all_images: bool = False
 
 
 class AddOn(nn.Module):
