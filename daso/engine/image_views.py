@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from daso.augment.packed import Colour, Normalize
+from daso.aliases import Colour
+from daso.augment.packed import Normalize
 from daso.augment.views import Augmentation
 from daso.draw import Draw
 from daso.engine.resident import Pool
