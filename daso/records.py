@@ -38,7 +38,7 @@ class Step(NamedTuple):
     """Intermediate results of one step; later results are added by `_replace`, nothing is changed in place."""
 
     batch: Batch
-    out: dict[str, Output]  # by view: "labeled", "weak", "strong", and "labeled_teacher" where an add-on reads it
+    out: dict[str, Output]  # by view: "labeled", "weak", "strong"; "labeled_teacher", "blank" for add-ons that read it
     targets: Tensor = NOTHING  # (U, K) pseudo-labels, rows sum to one; empty without pseudo-labels
     mask: Tensor = NOTHING  # (U,) bool, True where the pseudo-label is above the threshold
     memos: tuple[Any, ...] = ()  # results of each add-on's `refine`, for its later hooks

@@ -35,6 +35,7 @@ SHORT = {  # options of learners and add-ons that make them active within a few 
     "simpro": {"period": 2},
     "daso": {"warmup": 2, "period": 2},
     "adello": {"warmup": 2},
+    "cdmad": {"warmup": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
     "acr": {"warmup": 2, "period": 2},

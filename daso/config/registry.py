@@ -32,6 +32,7 @@ ADDONS = {
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
     "adello": "daso.methods.addons.adello:ADELLO",
+    "cdmad": "daso.methods.addons.cdmad:CDMAD",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
 }
 NETWORKS = {

@@ -95,6 +95,16 @@ class Network(nn.Module):
             features = encode(images).float()
         return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
 
+    def evaluated(self, images: Tensor) -> Output:
+        """Return the outputs in evaluation mode, whatever the present mode is."""
+        training = self.training
+        self.eval()
+        try:
+            outputs: Output = self(images)
+        finally:
+            self.train(training)
+        return outputs
+
     def _bf16_encoder(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """Return the encoder under autocast, with all its weights cast at once instead of one by one.
 
