@@ -33,6 +33,7 @@ ADDONS = {
     "debias": "daso.methods.addons.debias:Debias",
     "adello": "daso.methods.addons.adello:ADELLO",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
+    "scad": "daso.methods.addons.scad:SCAD",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

@@ -27,6 +27,7 @@ from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.data.super_classes import super_class_names
 from daso.deploy.calibration import Calibration, calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
@@ -134,6 +135,8 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
         if addon["name"] == "logit_adjustment" and "eval" in addon["roles"]:
             shares = log_shares(run.result["counts"]["labeled"])
             weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * shares
+        if addon["name"] == "scad" and "eval" in addon["roles"]:
+            raise DasoError(f"{config['run']}: its logits depend on a second head; name a run of another method")
     if method["learner"]["name"] == "decon":
         mean = saved["learner"]["balanced_prior.shares"]
         weights["classifier.bias"] = debiased(weights["classifier.bias"], mean, method["learner"]["tau"])
@@ -209,6 +212,7 @@ def _record(
     metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
+    classes, groups = list(runs[0].result["classes"]), params.datasets[store.dataset].get("super_classes")
     return {
         "name": name,
         "method": config["method"]["name"],
@@ -217,7 +221,8 @@ def _record(
             {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
             for run, each in zip(runs, configs, strict=True)
         ],
-        "classes": list(runs[0].result["classes"]),
+        "classes": classes,
+        **({"super_classes": super_class_names(groups, classes)} if groups else {}),
         "reading": {
             "image_size": store.image_size,
             "fit": data_config(params, store.dataset).get("fit", "squash"),
