@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -69,3 +70,5 @@ class Env(NamedTuple):
     labels: tuple[int, ...] = ()  # (N,) labels of the labeled set, indexed by `Batch.x_index`
     unlabeled_ratio: int = 0  # unlabeled over labeled images of a batch
     labeled_copies: tuple[int, ...] = ()  # rows of the unlabeled set that are labeled images too, see `Batch.u_index`
+    super_classes: tuple[int, ...] = ()  # super-class of each class (K,); empty if the dataset has none
+    learner: Mapping[str, Any] = {}  # name and options of the learner

@@ -34,6 +34,7 @@ ADDONS = {
     "adello": "daso.methods.addons.adello:ADELLO",
     "cdmad": "daso.methods.addons.cdmad:CDMAD",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
+    "scad": "daso.methods.addons.scad:SCAD",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

@@ -29,6 +29,7 @@ from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.data.super_classes import super_class_names
 from daso.deploy.calibration import Calibration, calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
@@ -132,6 +133,8 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
+    if any(addon["name"] == "scad" and "eval" in addon["roles"] for addon in method["addons"]):
+        raise DasoError(f"{config['run']}: its logits depend on a second head; name a run of another method")
     blank_logits = partial(_blank_logits, config, store, weights)
     trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits)
     components = [(import_component(registry[part["name"]]), part) for registry, part in parts]
@@ -237,6 +240,7 @@ def _record(
     metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
+    classes, groups = list(runs[0].result["classes"]), params.datasets[store.dataset].get("super_classes")
     return {
         "name": name,
         "method": config["method"]["name"],
@@ -245,7 +249,8 @@ def _record(
             {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
             for run, each in zip(runs, configs, strict=True)
         ],
-        "classes": list(runs[0].result["classes"]),
+        "classes": classes,
+        **({"super_classes": super_class_names(groups, classes)} if groups else {}),
         "reading": {
             "image_size": store.image_size,
             "fit": data_config(params, store.dataset).get("fit", "squash"),

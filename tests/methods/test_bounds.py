@@ -24,7 +24,7 @@ BOUNDS = {
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
     "debias.strength adello.weight crest.exponent simpro.tau acr.tau decon.tau decon.pseudo_label_tau "
-    "decon.weight_tau",
+    "decon.weight_tau scad.tau scad.strength scad.super_tau",
     f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup acr.warmup adello.warmup "
     "cdmad.warmup",
     f"an integer of at least 1, {EPOCHS}": "daso.period acr.period simpro.period darp.period crt.steps",
