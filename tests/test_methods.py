@@ -39,6 +39,7 @@ SHORT = {  # options of learners and add-ons that make them active within a few 
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
     "acr": {"warmup": 2, "period": 2},
+    "ccl": {"warmup": 2, "period": 2, "energy": 0.0},
     "darp": {"start": 0.04, "period": 2},
 }
 

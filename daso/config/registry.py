@@ -17,6 +17,7 @@ LEARNERS = {
     "multi_view": "daso.methods.learners.multi_view:MultiView",
     "acr": "daso.methods.learners.acr:ACR",
     "decon": "daso.methods.learners.decon:DeCon",
+    "ccl": "daso.methods.learners.ccl:CCL",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }

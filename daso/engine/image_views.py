@@ -45,6 +45,7 @@ class ImageViews:
             "plain": lambda images, draw: self.augmentation.plain(images),
             "weak": self.augmentation.weak,
             "strong": self.augmentation.strong,
+            "simclr": self.augmentation.simclr,
         }
         packed = ((view, render[view.rstrip("2")](images, draw(view))) for view in views)
         return {view: self.normalize(images).movedim(-3, self.channel_axis) for view, images in packed}

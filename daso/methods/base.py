@@ -26,8 +26,9 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second random
-    draws. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
+    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" on images alone;
+    "weak2", "strong2" and "simclr2" are second random draws. Where images are resized, the operations of "strong" and
+    its Cutout are applied before or after resizing.
     """
 
     x: tuple[str, ...]
@@ -59,7 +60,7 @@ class AddOn(nn.Module):
 
     needs: frozenset[str] = frozenset()  # keys of step.out that the hooks read
     blank: Blank | None = None  # set if it reads "blank"
-    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
@@ -106,9 +107,9 @@ class Learner(nn.Module):
 
     views: Views
     provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, besides "labeled_teacher" and "blank"
-    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
-    on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
+    on_features: OnFeatures = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
     evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
     blank_input: Tensor  # of the networks, for the blank image of an add-on

@@ -91,7 +91,9 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Lower a probability threshold so that an untrained network exceeds it."""
+    """Lower a probability threshold so that an untrained network exceeds it, and raise one of the energy."""
+    if "energy" in part:
+        part["energy"] = max(part["energy"], 0.0)
     if "threshold" in part:
         lower = 2 / classes
         if "delta" in part:

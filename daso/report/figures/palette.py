@@ -19,6 +19,7 @@ BASES = {
     **{"Supervised": "grey", "FixMatch": "blue", "SimMatch": "purple", "MixMatch": "purple", "ReMixMatch": "brown"},
     **{"MeanTeacher": "green", "PseudoLabel": "green", "USADTM": "orange", "DebiasPL": "pink"},
     **{"SimPro": "pink", "ACR": "ochre", "DeCon": "teal", "CDMAD": "brown"},
+    **{"CCL": "purple", "CCL without contrastive losses": "green"},
 }
 ADD_ONS = {
     **{"LA": "orange", "LA at inference": "ochre", "ABC": "purple", "CB": "brown", "DebiasPL": "pink", "BOSS": "pink"},
