@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from daso.aliases import Colour
 from daso.augment.packed import Normalize
 from daso.augment.views import Augmentation
 from daso.draw import Draw
@@ -44,6 +45,7 @@ class ImageViews:
             "plain": lambda images, draw: self.augmentation.plain(images),
             "weak": self.augmentation.weak,
             "strong": self.augmentation.strong,
+            "simclr": self.augmentation.simclr,
         }
         packed = ((view, render[view.rstrip("2")](images, draw(view))) for view in views)
         return {view: self.normalize(images).movedim(-3, self.channel_axis) for view, images in packed}
@@ -55,3 +57,7 @@ class ImageViews:
     def prepare_for_evaluation(self, images: Tensor) -> Tensor:
         """Prepare packed images (n, H, W) for evaluation: bring them to the size of the views, and normalise."""
         return self.normalize(self.augmentation.plain(images))
+
+    def blank(self, colour: Colour) -> Tensor:
+        """Return an image (1, 3, H, W) of one colour."""
+        return self.normalize.blank(colour, self.augmentation.view_size)
