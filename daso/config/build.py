@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,16 +82,14 @@ def build(
         labeled_copies=labeled_copies(data),
         unlabeled_counts=data.unlabeled.counts(num_classes) if bool((data.unlabeled.labels >= 0).all()) else (),
         super_classes=_super_classes(config["dataset"], classes),
-        learner=config["method"]["learner"],
     )
     learner = build_learner(config, env, upstream.options)
     if protocol["evaluation"].get("model") == "ema":
         learner.evaluation_model = "teacher"
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
-    digest = None
-    if weights := pretrained_weights(protocol["network"], weights_path):
-        digest = load_encoder(student.encoder, weights, config["dataset"])
+    weights = pretrained_weights(protocol["network"], weights_path)
+    digest = load_encoder(student.encoder, weights, config["dataset"]) if weights else None
     initialise(student, config["draw_seed"])
     if "classifier_init" in protocol:
         if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
@@ -158,9 +157,11 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     Raises ParamsError if a component rejects its options, or the components are incompatible.
     """
     method = config["method"]
+    make_learner = partial(_make, LEARNERS, method["learner"])
+    env = env._replace(learner=method["learner"]["name"], make_learner=make_learner)
     blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
-    learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
+    learner: Learner = make_learner(env, addons=addons)
     _check_compatibility(learner, method)
     return learner
 
