@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from daso.aliases import Colour
+
+COLOURS: tuple[Colour, ...] = get_args(Colour)
 CHANNELS = (0xFF, 0xFF00, 0xFF0000)  # red, green, blue in a packed pixel
 
 
@@ -47,3 +51,10 @@ class Normalize:
         """Normalize packed images."""
         images = (packed.unsqueeze(self.axis) & self.channels).float()
         return images.div_(self.scale).sub_(self.mean).div_(self.std).movedim(self.axis, -3)
+
+    def blank(self, colour: Colour, side: int) -> Tensor:
+        """Return a normalized image of one colour, (1, 3, S, S)."""
+        ones = torch.ones_like(self.mean)
+        white, black = (ones - self.mean) / self.std, -self.mean / self.std
+        values = {"ones": ones, "zeros": 0 * ones, "white": white, "black": black}[colour]
+        return values.view(1, 3, 1, 1).repeat(1, 1, side, side)

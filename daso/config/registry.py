@@ -33,7 +33,9 @@ ADDONS = {
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
     "adello": "daso.methods.addons.adello:ADELLO",
+    "cdmad": "daso.methods.addons.cdmad:CDMAD",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
+    "scad": "daso.methods.addons.scad:SCAD",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

@@ -2,8 +2,8 @@
 
 `data/features/rows/<key>/` has the features of one encoder and augmentation for any number of datasets: `rows.bin`,
 float16 (n, D), and `names.bin`, the names of its rows (n, 33 bytes): SHA-256 of the image's pixels and number of the
-view. Rows are only appended. `data/features/<dataset>/<protocol>/` has `index.npz`, the numbers of a dataset's rows
-and the statistics of its training images, and `manifest.json`, which is written last.
+view. Rows are only appended. `data/features/<dataset>/<protocol>/` has `index.npz`: the numbers of a dataset's rows,
+the statistics of its training images and the features of blank images, and `manifest.json`, which is written last.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class Features(NamedTuple):
     numbers: Mapping[str, IntArray]  # of `train` (n, V), of `test` (n, 1)
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    blanks: HalfArray  # (C, D) of the blank image of each colour, in the order of `COLOURS`
     sha256: str  # checksum of the manifest, which covers the features
 
     def read(self, part: str, images: IntArray) -> HalfArray:
@@ -97,11 +98,16 @@ class Features(NamedTuple):
         return self.rows.read(self.numbers[part][images])
 
 
-def write_features(out: Path, rows: FeatureRows, numbers: Mapping[str, IntArray], record: Mapping[str, Any]) -> None:
-    """Write index and manifest of a dataset's features; `record` are further fields of the manifest."""
+def write_features(
+    out: Path, rows: FeatureRows, numbers: Mapping[str, IntArray], blanks: HalfArray, record: Mapping[str, Any]
+) -> None:
+    """Write index and manifest of a dataset's features.
+
+    `blanks` (C, D) are the features of blank images, `record` are further fields of the manifest.
+    """
     mean, std = _statistics(rows, numbers["train"][:, 0])
     buffer = io.BytesIO()
-    np.savez(buffer, mean=mean, std=std, **numbers)  # type: ignore[arg-type]
+    np.savez(buffer, mean=mean, std=std, blanks=blanks, **numbers)  # type: ignore[arg-type]
     write_file(out / INDEX, buffer.getvalue())
     digests = {"index_sha256": file_digest(out / INDEX, "sha256"), "features_sha256": _digest(rows, numbers)}
     write_file(out / MANIFEST, checksummed({**record, "dim": rows.dim, "views": list(VIEW_KINDS), **digests}))
@@ -118,12 +124,12 @@ def load_features(manifest: Path, key: str, store: Store) -> Features:
         raise DataError(f"{index}: missing or damaged; {fix}")
     with np.load(index, allow_pickle=False) as arrays:
         numbers = {part: arrays[part] for part in store.parts}
-        mean, std = arrays["mean"], arrays["std"]
+        mean, std, blanks = arrays["mean"], arrays["std"], arrays["blanks"]
     rows = FeatureRows(manifest.parents[2] / "rows" / tree["rows"], tree["dim"])
     last = max(int(each.max()) for each in numbers.values() if len(each))
     if last >= len(rows.numbers) or _digest(rows, numbers) != tree["features_sha256"]:
         raise DataError(f"{rows.path}: SHA-256 differs from {manifest}; delete {rows.path.parent} and {fix}")
-    return Features(rows, numbers, mean, std, tree["sha256"])
+    return Features(rows, numbers, mean, std, blanks, tree["sha256"])
 
 
 def _blocks(rows: FeatureRows, numbers: IntArray) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from daso.aliases import ImageArray, IntArray
-from daso.augment.packed import Normalize, pack
+from daso.augment.packed import COLOURS, Normalize, pack
 from daso.augment.views import Augmentation
 from daso.data.features import VIEW_KINDS, FeatureRows, HalfArray, pixel_digests, row_name
 from daso.data.store import Store
@@ -63,6 +63,12 @@ def encode_store(
     }
 
 
+def encode_blanks(encoder: Encoder, preprocessing: Preprocessing, augmentation: Augmentation) -> HalfArray:
+    """Return the features float16 (C, D) of the blank image of each colour, in the order of `COLOURS`."""
+    encode = _Forward(encoder, preprocessing)
+    return encode.normalized([encode.normalize.blank(colour, augmentation.view_size)[0] for colour in COLOURS])
+
+
 def _contents(store: Store, part: str) -> list[bytes]:
     """Return the digest of each image of a part, read in blocks."""
     blocks = _batches(range(store.parts[part]["images"]), BLOCK)
@@ -111,13 +117,20 @@ class _Forward:
         self.normalize = Normalize(preprocessing.mean, preprocessing.std, channels_last=channels_last).to(self.device)
         self.batch = FORWARD_IMAGES[self.device.type]
 
-    @torch.inference_mode()
     def __call__(self, images: Sequence[Tensor]) -> HalfArray:
         """Return the features float16 (n, D) of packed images (S, S); raises DataError if one is not finite."""
+        return self._features(images, self.normalize)
+
+    def normalized(self, images: Sequence[Tensor]) -> HalfArray:
+        """Return the features float16 (n, D) of normalized images (3, S, S); raises DataError if one is not finite."""
+        return self._features(images, lambda batch: batch)
+
+    @torch.inference_mode()
+    def _features(self, images: Sequence[Tensor], normalize: Callable[[Tensor], Tensor]) -> HalfArray:
         results = []
         for part in _batches(images, self.batch):
-            packed = torch.stack([*part, *[part[-1]] * (self.batch - len(part))]).to(self.device)
-            inputs = self.normalize(packed).contiguous(memory_format=self.encoder.layout)
+            batch = torch.stack([*part, *[part[-1]] * (self.batch - len(part))]).to(self.device)
+            inputs = normalize(batch).contiguous(memory_format=self.encoder.layout)
             results.append(self.encoder(inputs)[: len(part)].half().cpu())
         features = torch.cat(results)
         if not bool(features.isfinite().all()):

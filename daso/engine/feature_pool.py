@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from daso.aliases import IntArray
+from daso.aliases import Colour, IntArray
+from daso.augment.packed import COLOURS
 from daso.augment.randaugment import copy_async
 from daso.data.features import VIEW_KINDS, Features
 from daso.data.split import labels_of
@@ -23,9 +25,24 @@ BLOCK_BYTES = 2**22  # features standardised at once: few enough for a CPU's cac
 
 
 class FeaturePool(Pool):
-    """Features of one part of a split; `images` (m, V, D) float16 on the device are standardised, view 0 is plain."""
+    """Features of one part of a split; `images` (m, V, D) float16 on the device are standardised, view 0 is plain.
+
+    `blanks` are the standardised features (1, D) float32 of the blank image of each colour.
+    """
 
     images: Tensor
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rows: Tensor | None = None,
+        pseudo_labeled: int = 0,
+        subsets: Mapping[str, Tensor] = MappingProxyType({}),
+        blanks: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(images, labels, rows, pseudo_labeled, subsets)
+        self.blanks = blanks
 
     @property
     def dim(self) -> int:
@@ -53,7 +70,7 @@ class FeatureViews:
     """Views of features: a view of an image is one of its rows, drawn for each step."""
 
     def __init__(self, pool: FeaturePool) -> None:
-        self.bytes_per_view = 4 * pool.dim
+        self.bytes_per_view, self.blanks = 4 * pool.dim, pool.blanks
 
     def render(self, pool: Pool, rows: Tensor, views: Sequence[str], draw: Draw) -> dict[str, Tensor]:
         """Return features (T, n, D) by view; two views of one kind are different rows."""
@@ -67,6 +84,10 @@ class FeatureViews:
     def prepare_for_evaluation(self, features: Tensor) -> Tensor:
         """Return the features, which need no preparation."""
         return features
+
+    def blank(self, colour: Colour) -> Tensor:
+        """Return the features (1, D) of a blank image."""
+        return self.blanks[colour]
 
 
 def chosen_views(view: str, draw: Draw, images: int) -> Tensor:
@@ -91,6 +112,7 @@ def load_feature_pools(
     train = _standardised(features, "train", used, device)
     every = np.arange(len(store.labels("test")), dtype=np.int64)
     stored = FeaturePool(_standardised(features, "test", every, device), to_device(device, store.labels("test")))
+    blanks = standardised_blanks(features, device)
     sizes = f"{(train.nbytes + stored.images.nbytes) / MIB:.1f} MiB"
     logging.info("%s: features of %d training images, %s on %s", store.dataset, len(used), sizes, device)
 
@@ -99,9 +121,16 @@ def load_feature_pools(
         index = torch.from_numpy(np.searchsorted(used, rows))
         pseudo_labeled = len(split.pseudo_labeled) if part == "labeled" else 0
         masks = subset_masks(store, rows, device)
-        return FeaturePool(train, to_device(device, labels), index, pseudo_labeled, masks)
+        return FeaturePool(train, to_device(device, labels), index, pseudo_labeled, masks, blanks)
 
     return [Resident(**{"test": stored, **{part: pool(split, part) for part in split.parts}}) for split in splits]
+
+
+def standardised_blanks(features: Features, device: torch.device) -> dict[str, Tensor]:
+    """Return the standardised features (1, D) of the blank image of each colour, rounded to float16 as all are."""
+    raw, mean, std = (torch.from_numpy(each).to(device) for each in (features.blanks, features.mean, features.std))
+    blanks = standardise(raw, mean, std).half().float()
+    return {colour: blanks[[i]] for i, colour in enumerate(COLOURS)}
 
 
 def _standardised(features: Features, part: str, images: IntArray, device: torch.device) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from daso.aliases import Colour
 from daso.augment.packed import Normalize
 from daso.augment.views import Augmentation
 from daso.draw import Draw
@@ -56,3 +57,7 @@ class ImageViews:
     def prepare_for_evaluation(self, images: Tensor) -> Tensor:
         """Prepare packed images (n, H, W) for evaluation: bring them to the size of the views, and normalise."""
         return self.normalize(self.augmentation.plain(images))
+
+    def blank(self, colour: Colour) -> Tensor:
+        """Return an image (1, 3, H, W) of one colour."""
+        return self.normalize.blank(colour, self.augmentation.view_size)

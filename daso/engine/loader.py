@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from daso.aliases import Colour
 from daso.augment.randaugment import copy_async
 from daso.data.sampler import RowSampler
 from daso.draw import Draw
@@ -97,6 +98,10 @@ class Loader:
     def prepare_for_evaluation(self, images: Tensor) -> Tensor:
         """Prepare images or features of a pool for evaluation, without random augmentation."""
         return self.inputs.prepare_for_evaluation(images)
+
+    def blank(self, colour: Colour) -> Tensor:
+        """Return the network's input for a blank image, (1, 3, H, W) or features (1, D), on the device."""
+        return self.inputs.blank(colour)
 
     def batch(self, chunk: Chunk, step_index: Tensor) -> Batch:
         """Return the batch of one step of a chunk; `step_index` (1,) on the device is the step's position in it."""

@@ -119,6 +119,16 @@ class Network(nn.Module):
         outputs: Tensor = self.heads[name](weights)
         return outputs
 
+    def evaluated(self, images: Tensor) -> Output:
+        """Return the outputs in evaluation mode, whatever the present mode is."""
+        training = self.training
+        self.eval()
+        try:
+            outputs: Output = self(images)
+        finally:
+            self.train(training)
+        return outputs
+
     def _bf16_encoder(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """Return the encoder under autocast, with all its weights cast at once instead of one by one.
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from daso.aliases import Config, Tree
+from daso.augment.packed import COLOURS
 from daso.config.build import UpstreamResults, build
 from daso.config.registry import trains_on_features
 from daso.data.features import VIEW_KINDS
@@ -56,9 +58,17 @@ def random_data(
             images = torch.randint(0, 1 << 24, (n, size, size), dtype=torch.int32, generator=generator)
         labels = torch.randint(0, classes, (n,), generator=generator)
         labels[: min(n, classes)] = torch.arange(min(n, classes))  # every class has an image
-        return (FeaturePool if on_features else Pool)(images.to(device), labels.to(device))
+        if not on_features:
+            return Pool(images.to(device), labels.to(device))
+        return FeaturePool(images.to(device), labels.to(device), blanks=random_blanks(TYPICAL_DIM, device))
 
     return Resident(pool(max(LABELED, classes)), pool(unlabeled), pool(validation), pool(test))
+
+
+def random_blanks(dim: int, device: torch.device) -> dict[str, Tensor]:
+    """Return random features (1, D) of the blank image of each colour."""
+    features = torch.randn(len(COLOURS), dim, generator=torch.Generator().manual_seed(0)).to(device)
+    return {colour: features[[i]] for i, colour in enumerate(COLOURS)}
 
 
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:

@@ -15,7 +15,7 @@ from daso.config.build import encoder_of, load_encoder
 from daso.config.network import encoder_weights
 from daso.data.features import FeatureRows, write_features
 from daso.data.store import verify_store
-from daso.engine.encode import encode_store
+from daso.engine.encode import encode_blanks, encode_store
 from daso.errors import DataError, ParamsError
 from daso.locks import lock_folder
 from daso.models.network import Preprocessing
@@ -40,8 +40,9 @@ def encode_dataset(config: Mapping[str, Any], store_folder: Path, out: Path, dev
     with lock_folder(folder):
         rows = FeatureRows(folder, encoder.feature_dim)
         numbers = encode_store(encoder.to(device), stated, augmentation, store, rows)
+        blanks = encode_blanks(encoder, stated, augmentation)
         record = {name: config[name] for name in ("dataset", "key", "rows", "network", "augment")}
         record |= {"store_sha256": store.sha256, "weights_sha256": digest, "preprocessing": stated._asdict()}
         record |= {"timm": version("timm"), "license": encoder.license}
-        write_features(out, rows, numbers, record)
+        write_features(out, rows, numbers, blanks, record)
     logging.info("%s: features of %d images, %s", store.dataset, store.images_total, out)

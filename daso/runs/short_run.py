@@ -126,7 +126,8 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
         labels[first:last][labels[first:last] < k] = -1
     known = {"train": labels, "test": test}
     images_and_labels = {part: (pixels[part], known[part]) for part in pixels}
-    names = [str(name) for name in range(stored)]
+    listed = sorted(name for names in dataset.get("super_classes", {}).values() for name in names)
+    names = listed[:stored] or [str(name) for name in range(stored)]
     store = write_store(folder / "store", dataset["name"], names, images_and_labels, {"kind": NAME})
     rows = np.arange(len(labels))
     labeled = np.concatenate([rows[:first], rows[first : first + len(pseudo_labeled)]])

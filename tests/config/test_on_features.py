@@ -16,7 +16,7 @@ from daso.engine.feature_pool import FeaturePool
 from daso.engine.resident import Resident
 from daso.errors import ParamsError
 from daso.paths import input_files
-from daso.planning.synthetic import trainer
+from daso.planning.synthetic import random_blanks, trainer
 from daso.schema import mismatches
 from tests.configs import CPU
 from tests.repository import PARAMS
@@ -49,7 +49,7 @@ BARE, WITH_NECK = with_network(), with_network(neck=8)
 def pool(images):
     """Return random features of 16 numbers, of classes in turn."""
     features = torch.randn(images, len(VIEW_KINDS), 16, generator=torch.Generator().manual_seed(images))
-    return FeaturePool(features.half(), torch.arange(images) % 10)
+    return FeaturePool(features.half(), torch.arange(images) % 10, blanks=random_blanks(16, CPU))
 
 
 def components_of(method):

@@ -11,7 +11,7 @@ from daso.augment.views import Augmentation
 from daso.data.features import NAME_BYTES, VIEW_KINDS, FeatureRows, load_features, write_features
 from daso.data.store import write_store
 from daso.engine import encode
-from daso.engine.encode import encode_store
+from daso.engine.encode import encode_blanks, encode_store
 from daso.errors import DataError
 from daso.models.network import Encoder, Preprocessing
 
@@ -131,6 +131,17 @@ def test_every_forward_pass_has_the_same_number_of_images(tmp_path):
     assert encoder.batches == [16, 16, 16]  # 3 x 7 views, then 2 test images
 
 
+def test_blank_images_are_encoded_after_normalisation():
+    """Each value of ones, zeros, white and black, 1, 0, (1 - .5) / .5 = 1 and -.5 / .5 = -1, times sums of weights."""
+    encoder, preprocessing = Pooled(), Preprocessing((0.5,) * 3, (0.5,) * 3, "bilinear")
+    features = encode_blanks(encoder, preprocessing, Augmentation(size=8, **AUGMENT))
+    sums = encoder.layer.weight.detach().sum((1, 2, 3))
+    expected = torch.stack([sums, 0 * sums, sums, -sums]).relu()
+    assert features.dtype == np.float16
+    assert np.allclose(features, expected, atol=2e-2)
+    assert encoder.batches == [16]
+
+
 def test_features_that_are_not_finite_are_an_error(tmp_path):
     encoder, preprocessing = Pooled(), Preprocessing((0.5,) * 3, (1e-9,) * 3, "bilinear")
     store = store_of(tmp_path / "store", [0])
@@ -147,7 +158,7 @@ def written(tmp_path, folder="rows/k"):
     rows.append(names, np.repeat(plain, 7, axis=0))
     numbers = {"train": np.arange(21).reshape(3, 7), "test": np.zeros((2, 1), np.int64)}
     record = {"key": "k1", "rows": "k", "store_sha256": store.sha256}
-    write_features(tmp_path / "photos/p", rows, numbers, record)
+    write_features(tmp_path / "photos/p", rows, numbers, np.array([[4, 7]], np.float16), record)
     return tmp_path / "photos/p/manifest.json", store
 
 
@@ -158,6 +169,7 @@ def test_statistics_are_those_of_the_plain_views_of_training_images(tmp_path):
     assert features.mean.tolist() == [3, 3]
     assert np.allclose(features.std, [np.sqrt(14 / 3), 1])
     assert features.read("train", np.array([2]))[0].tolist() == [[6, 3]] * 7
+    assert features.blanks.tolist() == [[4, 7]]
 
 
 def test_damaged_or_other_features_are_refused(tmp_path):

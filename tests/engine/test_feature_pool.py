@@ -11,7 +11,9 @@ from daso.data.features import VIEW_KINDS, Features
 from daso.data.split_rows import Split
 from daso.draw import Draw
 from daso.engine.feature_pool import FeaturePool, chosen_views, load_feature_pools
+from daso.engine.loader import Loader
 from daso.engine.resident import Resident, labeled_copies
+from daso.methods.base import Views
 from daso.models.features import standardise
 from tests.engine.world import CONFIG, CPU, SUPERVISED, batches
 
@@ -101,7 +103,8 @@ def stored_features(test):
     numbers = {"train": np.arange(42).reshape(6, 7), "test": np.array(test, np.int64).reshape(-1, 1)}
     labels = {"train": np.array([0, 1, 0, 1, -1, -1]), "test": np.arange(len(test))}
     store = SimpleNamespace(dataset="d", labels=lambda part: labels[part], subsets={})
-    return Features(rows, numbers, np.zeros(2, np.float32), np.ones(2, np.float32), ""), store
+    blanks = np.array([[3, 4], [0, 2], [1, 0], [-4, 3]], np.float16)
+    return Features(rows, numbers, np.zeros(2, np.float32), np.ones(2, np.float32), blanks, ""), store
 
 
 def test_pools_of_a_split_hold_its_images():
@@ -114,6 +117,16 @@ def test_pools_of_a_split_hold_its_images():
     assert torch.allclose(data.labeled.gather(torch.arange(2)), expected, atol=2e-3)
     assert torch.allclose(data.test.gather(torch.tensor([1]))[0], 5 * torch.tensor([5.0, 1.0]) / 26**0.5, atol=3e-3)
     assert data.unlabeled.labels.tolist() == [-1]
+
+
+def test_blank_image_is_standardised_as_all_images():
+    """Mean 0 and deviation 1 leave (0, 2), the second colour, as (0, 5), and (-4, 3), the fourth, with its norm 5."""
+    features, store = stored_features([])
+    split = Split(np.array([3, 1]), np.array([5]), np.array([2]))
+    (data,) = load_feature_pools(features, store, [split], CPU)
+    loader = Loader(data, CONFIG, Views(("plain",), ()), CPU)
+    assert torch.allclose(loader.blank("zeros"), torch.tensor([[0.0, 5.0]]))
+    assert torch.allclose(loader.blank("black"), torch.tensor([[-4.0, 3.0]]))
 
 
 def test_labeled_copies_of_features():

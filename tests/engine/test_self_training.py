@@ -93,7 +93,8 @@ def test_features_on_disk_are_those_of_a_pool_in_memory():
     stored = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float16)
     numbers = {"train": np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 11]])}
     mean, std = np.full(5, 0.5, np.float32), np.full(5, 2.0, np.float32)
-    features = Features(SimpleNamespace(dim=5, read=lambda rows: stored[rows]), numbers, mean, std, "")
+    rows, blanks = SimpleNamespace(dim=5, read=lambda rows: stored[rows]), np.zeros((0, 5), np.float16)
+    features = Features(rows, numbers, mean, std, blanks, "")
     mapped = MappedFeaturePool(features, np.array([3, 0, 4]), torch.tensor([1, -1]), torch.tensor([2, 0]))
     expected = standardise(torch.from_numpy(stored), torch.from_numpy(mean), torch.from_numpy(std)).half().float()
     assert (len(mapped), mapped.dim, mapped.counts(2)) == (2, 5, (0, 1))

@@ -118,6 +118,13 @@ def test_images_are_resized_in_training_and_evaluation():
     assert torch.equal(run.predict(run.data.test)[1], expected)
 
 
+def test_blank_image_has_the_size_of_the_views():
+    """White is (1 - .5) / .25 = 2 after normalisation; views are resized from 4 to 2 pixels."""
+    run = trainer(dataset=CONFIG["dataset"] | {"augment": CONFIG["dataset"]["augment"] | {"resize": 2}})
+    assert torch.equal(run.loader.blank("white"), torch.full((1, 3, 2, 2), 2.0))
+    assert torch.equal(run.loader.blank("ones"), torch.ones(1, 3, 2, 2))
+
+
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_only_remixmatch_resizes_before_the_operations(name):
     """FixMatch and USADTM apply operations before the resize, ReMixMatch after it."""

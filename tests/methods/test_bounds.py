@@ -24,9 +24,10 @@ BOUNDS = {
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
     "debias.strength adello.weight crest.exponent simpro.tau acr.tau decon.tau decon.pseudo_label_tau "
-    "decon.weight_tau ccl.tau ccl.weight ccl.smoothed_weight ccl.reliable_weight",
+    "decon.weight_tau scad.tau scad.strength scad.super_tau "
+    "ccl.tau ccl.weight ccl.smoothed_weight ccl.reliable_weight",
     f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup acr.warmup adello.warmup "
-    "ccl.warmup",
+    "cdmad.warmup ccl.warmup",
     f"an integer of at least 1, {EPOCHS}": "daso.period acr.period simpro.period ccl.period darp.period crt.steps",
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
     "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",

@@ -33,7 +33,8 @@ def images():
     views = torch.from_numpy(features)[:, None].expand(-1, len(VIEW_KINDS), -1).contiguous()
     train = FeaturePool(views, torch.from_numpy(classes))
     numbers = {"train": np.arange(120)[:, None]}
-    stored = Features(Rows(features), numbers, np.zeros(16, np.float32), np.ones(16, np.float32), "")
+    mean, std, blanks = np.zeros(16, np.float32), np.ones(16, np.float32), np.zeros((0, 16), np.float16)
+    stored = Features(Rows(features), numbers, mean, std, blanks, "")
     test = FeaturePool(views[:10], torch.from_numpy(classes[:10]))
     return Images(config(), stored, classes, np.arange(120), np.arange(60), train, test)
 
