@@ -31,6 +31,13 @@ def test_every_option_that_is_a_length_is_shortened():
     assert integers - short_run.LIMITS.keys() == {"epochs", "sweeps"}
 
 
+def test_thresholds_are_reached_by_an_untrained_network():
+    """Of ten classes the largest probability exceeds .2, and the energy of equal logits is negative."""
+    part = {"threshold": 0.95, "energy": -8.75}
+    short_run.lower_threshold(part, 10)
+    assert part == {"threshold": 0.2, "energy": 0.0}
+
+
 def short(run, folder):
     """Return the trainer of a short run, built as in `train`."""
     config = short_run.shorten_config(Keys(PARAMS).resolved(run), "fp32")
