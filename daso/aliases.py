@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Tree: TypeAlias = dict[str, Any]  # content of a YAML or JSON file
 Config: TypeAlias = Mapping[str, Any]  # resolved configuration
+Colour: TypeAlias = Literal["ones", "zeros", "white", "black"]  # of a blank image; ones and zeros after normalization
 IntArray: TypeAlias = "NDArray[np.int64]"
 FloatArray: TypeAlias = "NDArray[np.float64]"
 ImageArray: TypeAlias = "NDArray[np.uint8]"

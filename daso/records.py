@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Step(NamedTuple):
     """Intermediate results of one step; later results are added by `_replace`, nothing is changed in place."""
 
     batch: Batch
-    out: dict[str, Output]  # by view: "labeled", "weak", "strong", and "labeled_teacher" where an add-on reads it
+    out: dict[str, Output]  # by view: "labeled", "weak", "strong"; "labeled_teacher", "blank" for add-ons that read it
     targets: Tensor = NOTHING  # (U, K) pseudo-labels, rows sum to one; empty without pseudo-labels
     mask: Tensor = NOTHING  # (U,) bool, True where the pseudo-label is above the threshold
     memos: tuple[Any, ...] = ()  # results of each add-on's `refine`, for its later hooks
@@ -69,3 +70,5 @@ class Env(NamedTuple):
     labels: tuple[int, ...] = ()  # (N,) labels of the labeled set, indexed by `Batch.x_index`
     unlabeled_ratio: int = 0  # unlabeled over labeled images of a batch
     labeled_copies: tuple[int, ...] = ()  # rows of the unlabeled set that are labeled images too, see `Batch.u_index`
+    super_classes: tuple[int, ...] = ()  # super-class of each class (K,); empty if the dataset has none
+    learner: Mapping[str, Any] = {}  # name and options of the learner

@@ -181,7 +181,7 @@ def test_settings_and_table_of_the_page_about_own_data_are_valid():
         assert schema_error(YAML(typ="safe").load(form), Setting) is None, form
     (table,) = re.findall(r"^```text\n(path,.*?)^```", text, re.MULTILINE | re.DOTALL)
     rows = read_labels(table.encode(), ["2024/IMG_7.JPG", "2024/IMG_8.JPG"]).rows
-    assert [tuple(row)[2:] for row in rows] == [("owl", "train", "bird 12"), ("", "unlabeled", "")]
+    assert [tuple(row)[2:] for row in rows] == [("owl", "train", "bird 12", ""), ("", "unlabeled", "", "")]
 
 
 def anchors(page):

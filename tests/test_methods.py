@@ -35,9 +35,11 @@ SHORT = {  # options of learners and add-ons that make them active within a few 
     "simpro": {"period": 2},
     "daso": {"warmup": 2, "period": 2},
     "adello": {"warmup": 2},
+    "cdmad": {"warmup": 2},
     "class_balanced": {"start": 0.04},
     "ldam": {"start": 0.04},
     "acr": {"warmup": 2, "period": 2},
+    "ccl": {"warmup": 2, "period": 2, "energy": 0.0},
     "darp": {"start": 0.04, "period": 2},
 }
 
@@ -66,6 +68,9 @@ def built(config: dict, device: torch.device, mode: str = "auto", names: torch.T
     """Return the trainer of a resolved configuration with short warm-ups and periods."""
     for part in (config["method"]["learner"], *config["method"]["addons"]):
         part |= SHORT.get(part["name"], {})
+    if super_classes := config["dataset"].get("super_classes"):
+        named = {name: [str(int(names[int(k)])) for k in classes] for name, classes in super_classes.items()}
+        config["dataset"]["super_classes"] = named
     pools = (pool(counts, i, names) for i, counts in enumerate((COUNTS, COUNTS[::-1], [2] * 10, [3] * 10)))
     data = Resident(*(Pool(part.images.to(device), part.labels.to(device)) for part in pools))
     return build(config, data, device, mode, upstream(config, names))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-Colour = Literal["ones", "zeros", "white", "black"]  # of a blank image; ones and zeros are values after normalization
+from daso.aliases import Colour
+
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 CHANNELS = (0xFF, 0xFF00, 0xFF0000)  # red, green, blue in a packed pixel
 

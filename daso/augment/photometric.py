@@ -28,8 +28,8 @@ def autocontrast(images: Tensor, value: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, value: Tensor) -> Tensor:
-    """Blend with black: 1 keeps the image, 0 is black."""
-    return _words(_bytes(images).float().mul_(_column(value)).to(torch.uint8))
+    """Blend with black: 1 keeps the image, 0 is black, above 1 is brighter."""
+    return _words(_bytes(images).float().mul_(_column(value)).clamp_(max=255).to(torch.uint8))
 
 
 def color(images: Tensor, value: Tensor) -> Tensor:
@@ -112,7 +112,10 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _blend(degenerate: Tensor, images: Tensor, value: Tensor) -> Tensor:
-    """Blend in float32: degenerate + value (image - degenerate), truncated; each operation is rounded separately."""
+    """Blend in float32: degenerate + value (image - degenerate), truncated; each operation is rounded separately.
+
+    Values above 1 extrapolate, limited to 0..255.
+    """
     base = _bytes(degenerate.contiguous()).float()
     mixed = _bytes(images).float().sub_(base).mul_(_column(value)).add_(base)
-    return _words(mixed.to(torch.uint8))
+    return _words(mixed.clamp_(0, 255).to(torch.uint8))

@@ -99,23 +99,28 @@ class RandAugment:
         return geometry.warp(images, index.to(torch.int32), self._maps(images.device))
 
     def apply(self, images: Tensor, kernel: Tensor, value: Tensor) -> None:
-        """Apply one operation to each image (n, H, W), in place; `kernel` and `value` (n,) are on the CPU.
-
-        Images with the same kernel are processed together. No host-device synchronization.
-        """
-        order = kernel.argsort(stable=True)
-        counts = kernel.bincount(minlength=len(self.kernels)).tolist()
-        groups = torch.split(copy_async(order, images.device), counts)
-        values = torch.split(copy_async(value[order], images.device), counts)
-        for run_kernel, rows, own_values in zip(self.kernels, groups, values, strict=True):
-            if run_kernel is not None and len(rows):
-                write_rows(images, rows, run_kernel(images.index_select(0, rows), own_values))
+        """Apply one operation to each image (n, H, W), in place; `kernel` and `value` (n,) are on the CPU."""
+        apply_kernels(self.kernels, images, kernel, value)
 
     def _maps(self, device: torch.device) -> WarpMaps:
         """Return the warp maps on a device, copied at the first call."""
         if device not in self.maps:
             self.maps[device] = self.maps[torch.device("cpu")].to(device)
         return self.maps[device]
+
+
+def apply_kernels(kernels: Sequence[Apply | None], images: Tensor, kernel: Tensor, value: Tensor) -> None:
+    """Apply kernel number `kernel` with its `value`, both (n,) on the CPU, to each image (n, H, W), in place.
+
+    Images with the same kernel are processed together. No host-device synchronization.
+    """
+    order = kernel.argsort(stable=True)
+    counts = kernel.bincount(minlength=len(kernels)).tolist()
+    groups = torch.split(copy_async(order, images.device), counts)
+    values = torch.split(copy_async(value[order], images.device), counts)
+    for run_kernel, rows, own_values in zip(kernels, groups, values, strict=True):
+        if run_kernel is not None and len(rows):
+            write_rows(images, rows, run_kernel(images.index_select(0, rows), own_values))
 
 
 def _check_known(name: str) -> None:

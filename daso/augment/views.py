@@ -1,13 +1,14 @@
-"""Weak and strong views of images, as functions of (seed, stream, step, position in the batch).
+"""Views of images, as functions of (seed, stream, step, position in the batch).
 
 The strong view follows the code of Sohn et al. 2020 and Oh et al. 2022: flip and crop, then operations drawn from a
 pool with replacement, each applied with a probability at its own random level, then always Cutout. The crop is that of
-a padded image or, for photos, a random resized crop.
+a padded image or, for photos, a random resized crop. The view of SimCLR is the same for all datasets: `augment.simclr`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from daso.augment import geometry
 from daso.augment.randaugment import LEVELS, SIGNS, RandAugment, copy_async
 from daso.augment.resize import Resize
 from daso.augment.resized_crop import CenterCrop, RandomResizedCrop
+from daso.augment.simclr import SimCLR
 from daso.draw import Draw
 from daso.errors import ParamsError
 
@@ -105,6 +107,7 @@ class Augmentation:
         self.side = self.view_size if after or crop else size  # side of the images that the operations receive
         self.randaugment = RandAugment(ops, self.side)
         self.num_ops, self.op_probability = num_ops, op_probability
+        self.flip, self.interpolation = flip, interpolation
 
     def plain(self, images: Tensor) -> Tensor:
         """Bring images to the size of the views, without augmentation: int32 (..., H, W) -> (..., S, S)."""
@@ -135,6 +138,23 @@ class Augmentation:
                 part = geometry.cutout(part, copy_async(boxes[:, rows], images.device))
             parts.append(self.resize_last(part))
         return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
+
+    def simclr(self, images: Tensor, draw: Draw) -> Tensor:
+        """Return the view of SimCLR, which flips only if all views do: int32 (T, B, H, W) -> (T, B, S, S)."""
+        draw, batch = _on_cpu(draw), self._batch(images)
+        placement, slots = self._simclr.crop.draw(draw, batch), self._simclr.draw(draw, batch)
+        parts = []
+        for rows, original in _parts(images):
+            part = self._simclr.crop(original, copy_async(placement[:, rows], images.device))
+            for kernel, value in slots:
+                self._simclr.apply(part, kernel[rows], value[rows])
+            parts.append(part)
+        return torch.cat(parts).view(*images.shape[:2], self.view_size, self.view_size)
+
+    @cached_property
+    def _simclr(self) -> SimCLR:
+        """Make the tables of its crop at the first view; most methods have none."""
+        return SimCLR(self.size, self.view_size, flip=self.flip, interpolation=self.interpolation)
 
     def _batch(self, images: Tensor) -> int:
         """Return B after checking the size of the images."""

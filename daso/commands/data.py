@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -45,16 +45,30 @@ def download(dataset: str | None, config: Path | None, out: Path) -> None:
 @click.option("--name", help="Name of the dataset and the suite; default: that of the folder.")
 @click.option("--image-size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Pixels of a side.")
 @click.option("--skip-unreadable", is_flag=True, help="Go on without files that cannot be read.")
-def init(folder: Path, name: str | None, image_size: int, skip_unreadable: bool) -> None:
+@click.option(
+    "--super-classes",
+    type=click.Choice(["column", "folders"]),
+    help="Read groups of classes from the column super_class of labels.csv, or from train/<super-class>/<class>/.",
+)
+def init(
+    folder: Path,
+    name: str | None,
+    image_size: int,
+    skip_unreadable: bool,
+    super_classes: Literal["column", "folders"] | None,
+) -> None:
     """Write a dataset and a suite for a folder of your own images.
 
     Files that exist are never changed. Prints classes, unlabeled and test images, groups and skipped files.
     """
     from daso.workspace.own_images import default_name, describe_folder, describe_images, write_params
+    from daso.workspace.own_super_classes import describe_super_classes, read_super_classes
 
-    described, chosen = describe_folder(folder, skip_unreadable=skip_unreadable), name or default_name(folder)
-    files = write_params(Path("params"), chosen, folder.as_posix(), described, image_size)
-    for line in describe_images(described):
+    own = read_super_classes(folder, super_classes) if super_classes else None
+    described = describe_folder(folder, skip_unreadable=skip_unreadable, super_class_folders=super_classes == "folders")
+    chosen = name or default_name(folder)
+    files = write_params(Path("params"), chosen, folder.as_posix(), described, image_size, own)
+    for line in (*describe_images(described), *describe_super_classes(own)):
         click.echo(line)
     for path, new in files:
         click.echo(f"{path}: {'written' if new else 'exists, not changed'}")

@@ -24,6 +24,7 @@ model_argument = click.argument(
 @click.option(
     "--abstain-below", type=click.FloatRange(0, 1), help="Probability below which a row abstains; default: the model's."
 )
+@click.option("--back-off", is_flag=True, help="Name the super-class of an image whose class the model abstains from.")
 @click.option("--prior", help="Class distribution of the images: uniform, train, or a CSV file class,share.")
 @device
 @click.pass_context
@@ -34,6 +35,7 @@ def predict(
     out: Path | None,
     top: int,
     abstain_below: float | None,
+    back_off: bool,
     prior: str | None,
     device: str,
 ) -> None:
@@ -47,7 +49,7 @@ def predict(
     from daso.deploy.predict_files import PredictionOptions, predict_files
 
     predictor = find_predictor(model, device)
-    text, summary = predict_files(predictor, images, out, PredictionOptions(top, abstain_below, prior))
+    text, summary = predict_files(predictor, images, out, PredictionOptions(top, abstain_below, prior, back_off))
     if out is None:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # names of files may be no text

@@ -34,7 +34,9 @@ def label(dataset: str, labels: Path, change_test: bool, dry_run: bool) -> None:
     from daso.workspace.labels import describe_update, plan_labels
 
     config = resolved_data(dataset, "label")
-    update = plan_labels(_folder(dataset, config, "label"), labels, change_test=change_test)
+    nested = config["source"].get("super_class_folders", False)
+    folder = _folder(dataset, config, "label")
+    update = plan_labels(folder, labels, change_test=change_test, super_class_folders=nested)
     for line in describe_update(update, dataset, config["num_classes"]):
         click.echo(line)
     if not update.content:
@@ -61,8 +63,10 @@ def label_studio(dataset: str, list_: Path, out: Path | None) -> None:
     from daso.paths import DRAFTS
     from daso.workspace.labels import tasks_of_list
 
-    folder = _folder(dataset, resolved_data(dataset, "label-studio"), "label-studio").resolve()
-    rows, classes = tasks_of_list(folder, list_)
+    config = resolved_data(dataset, "label-studio")
+    folder = _folder(dataset, config, "label-studio").resolve()
+    nested = config["source"].get("super_class_folders", False)
+    rows, classes = tasks_of_list(folder, list_, super_class_folders=nested)
     out = out or Path(DRAFTS, dataset, "tasks.json")
     interface = out.with_suffix(".xml")
     write_file(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from daso.config.compatibility import incompatibilities
 from daso.config.network import CHANNEL_KEYS, evaluated_model, pretrained_weights
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component, trains_on_features
 from daso.data.files import read_json
+from daso.data.super_classes import super_class_numbers
 from daso.data.weights import Weights
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.environment import choose_mode, choose_precision
@@ -52,21 +53,24 @@ def build(
     mode: str = "auto",
     upstream: UpstreamResults = NO_UPSTREAM_RESULTS,
     weights_path: Path | None = None,
+    classes: Sequence[str] = (),
 ) -> Trainer:
     """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
-    `weights_path` is the file of pretrained weights if it is not the one in the configuration.
+    `weights_path` is the file of pretrained weights if it is not the one in the configuration. `classes` are the names
+    of the classes, by default those in the super-classes of the configuration, sorted.
 
-    Raises ParamsError if a component rejects its options, DasoError if the device does not support the mode.
+    Raises DataError if a class has no super-class, ParamsError if a component rejects its options, DasoError if the
+    device does not support the mode.
     """
-    classes, protocol = config["dataset"]["num_classes"], config["protocol"]
+    num_classes, protocol = config["dataset"]["num_classes"], config["protocol"]
     dim = data.labeled.dim if isinstance(data.labeled, FeaturePool) else TYPICAL_DIM
     encoders = [build_encoder(config, dim) for _ in Models._fields]
     env = Env(
-        num_classes=classes,
+        num_classes=num_classes,
         feature_dim=encoders[0].feature_dim,
-        counts=data.labeled.counts(classes),
-        drawn_counts=data.labeled.counts(classes, drawn=True),
+        counts=data.labeled.counts(num_classes),
+        drawn_counts=data.labeled.counts(num_classes, drawn=True),
         labeled=len(data.labeled.labels),
         unlabeled=len(data.unlabeled.labels),
         batch_size=protocol["batch_size"],
@@ -75,7 +79,9 @@ def build(
         labels=tuple(data.labeled.labels.tolist()),
         unlabeled_ratio=config["method"]["unlabeled_ratio"],
         labeled_copies=labeled_copies(data),
-        unlabeled_counts=data.unlabeled.counts(classes) if bool((data.unlabeled.labels >= 0).all()) else (),
+        unlabeled_counts=data.unlabeled.counts(num_classes) if bool((data.unlabeled.labels >= 0).all()) else (),
+        super_classes=_super_classes(config["dataset"], classes),
+        learner=config["method"]["learner"],
     )
     learner = build_learner(config, env, upstream.options)
     if protocol["evaluation"].get("model") == "ema":
@@ -99,6 +105,13 @@ def build(
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
     optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
     return Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+
+
+def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the number of the super-class of each class, () if the configuration of the dataset has none."""
+    super_classes = dataset.get("super_classes", {})
+    names = classes or sorted(name for names in super_classes.values() for name in names)[: dataset["num_classes"]]
+    return super_class_numbers(super_classes, names) if super_classes else ()
 
 
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:

@@ -20,7 +20,7 @@ def incompatibilities(
     """
     adjusted: dict[str, str] = {}
     for addon, needs, adjusts in addons:
-        if missing := needs - {"labeled_teacher", *provides}:
+        if missing := needs - {"labeled_teacher", "blank", *provides}:
             yield (
                 f"add-on '{addon}' reads {', '.join(sorted(missing))}, which learner '{learner}' does not produce; "
                 "choose a different learner"

@@ -8,6 +8,7 @@ from daso.aliases import Tree
 from daso.config.open_sets import held_out, holdouts_of_all_classes
 from daso.config.params import NAME_PATTERN, invalid_name
 from daso.config.protocol_where import MATCHED
+from daso.config.super_classes import super_class_errors
 from daso.constraints import format_value
 from daso.data.class_sizes import GAUSSIAN_SHAPES, has_natural_sizes, required_images, setting_kind
 from daso.errors import did_you_mean
@@ -42,6 +43,7 @@ def _image_errors(tree: Tree) -> Iterator[str]:
             yield f"{where}: unknown subset '{subset}'{did_you_mean(subset, tree.get('subsets', {}), 'subsets')}"
         if each["labels"][0] > each["labels"][1]:
             yield f"{where}.labels: {format_value(each['labels'])} is not in ascending order; swap the values"
+    yield from super_class_errors(tree)
     if ("mean" in tree) != ("std" in tree):
         given, missing = ("mean", "std") if "mean" in tree else ("std", "mean")
         yield f"{missing}: missing beside {given}; set both, or neither for a network with pretrained weights"

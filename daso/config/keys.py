@@ -201,7 +201,7 @@ class Keys:
             return ()
         if dataset not in self._listings:
             path = Path(source_path(source)).expanduser()
-            present = digest_folder(path)
+            present = digest_folder(path, super_class_folders=source.get("super_class_folders", False))
             if present is None and (name := source.get("override")) and os.environ.get(name):
                 raise DataError(f"{path}: missing, but {name} points to it; correct or unset {name}")
             self._listings[dataset] = (

@@ -30,6 +30,7 @@ from daso.schema import (
 )
 
 Names = Annotated[list[str], Length(1), Unique()]
+SuperClasses = Annotated[dict[str, Names], Length(2)]  # name -> names of its classes
 Channels = Annotated[list[float], Length(3, 3)]
 Changes = dict[str, Any]  # component.option -> value
 Count = Annotated[int, Interval(ge=1, le=10**9)]
@@ -98,6 +99,7 @@ class Dataset(Images):
     download_bytes: NotRequired[PositiveInt]
     holdout: NonNegativeInt
     class_order: ClassOrder
+    super_classes: NotRequired[SuperClasses]
     settings: Annotated[dict[str, Setting], Length(1)]
 
 

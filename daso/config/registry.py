@@ -17,6 +17,7 @@ LEARNERS = {
     "multi_view": "daso.methods.learners.multi_view:MultiView",
     "acr": "daso.methods.learners.acr:ACR",
     "decon": "daso.methods.learners.decon:DeCon",
+    "ccl": "daso.methods.learners.ccl:CCL",
     "mixmatch": "daso.methods.learners.mixmatch:MixMatch",
     "remixmatch": "daso.methods.learners.remixmatch:ReMixMatch",
 }
@@ -32,7 +33,9 @@ ADDONS = {
     "cld": "daso.methods.addons.cld:CLD",
     "debias": "daso.methods.addons.debias:Debias",
     "adello": "daso.methods.addons.adello:ADELLO",
+    "cdmad": "daso.methods.addons.cdmad:CDMAD",
     "sharpen": "daso.methods.addons.sharpen:Sharpen",
+    "scad": "daso.methods.addons.scad:SCAD",
 }
 NETWORKS = {
     "wide_resnet": "daso.models.wide_resnet:WideResNet",

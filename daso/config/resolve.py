@@ -13,6 +13,7 @@ from daso.config.params import Params, components, copy_tree, set_option
 from daso.config.protocol_where import matching, protocol_in, setting_place
 from daso.config.registry import trains_on_features
 from daso.config.stages import plan_config, stages_of, trained_setting
+from daso.config.super_classes import super_classes_of_run
 from daso.data.class_sizes import target_classes
 from daso.data.files import digest
 from daso.errors import ParamsError, did_you_mean
@@ -190,6 +191,7 @@ def resolve(params: Params, run: Run) -> Tree:
             "name": run.dataset,
             "num_classes": split["num_classes"],
             **{key: dataset[key] for key in ("image_size", "groups") if key in dataset},
+            **super_classes_of_run(dataset, method),
             "augment": view_augment(dataset["augment"], protocol["network"]),
             **normalisation(dataset, protocol["network"]),
         },

@@ -2,7 +2,16 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from daso.config.params_schemas import Channels, Component, FitGrid, Images, OptimizerOptions, RunId, Training
+from daso.config.params_schemas import (
+    Channels,
+    Component,
+    FitGrid,
+    Images,
+    OptimizerOptions,
+    RunId,
+    SuperClasses,
+    Training,
+)
 from daso.data.dataset_schemas import ExpandedConfig, HeldOutConfig, UpstreamKey
 from daso.schema import NonNegativeInt
 
@@ -13,6 +22,7 @@ class RunImages(Images):
     name: str
     mean: NotRequired[Channels]  # with `std`; not for networks whose weights state it
     std: NotRequired[Channels]
+    super_classes: NotRequired[SuperClasses]  # if a component of the method reads them
 
 
 class RunTraining(Training):

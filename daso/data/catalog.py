@@ -234,7 +234,9 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
     """Load the user's own images, a folder or a zip; the environment variable `override` may name a different path."""
     source = config["source"]
     path = Path(source_path(source)).expanduser()
-    listed = digest_folder(path)  # before reading, so that a change during reading is noticed next time
+    super_class_folders = source.get("super_class_folders", False)
+    # Before reading, so that a change during reading is noticed next time.
+    listed = digest_folder(path, super_class_folders=super_class_folders)
     folder = read_image_folder(
         path,
         config["image_size"],
@@ -244,6 +246,7 @@ def _image_folder(config: Mapping[str, Any], cache: Path, reserve: Reserve) -> S
         fit=config.get("fit", "squash"),
         near_copies_from=source.get("near_copies"),
         held_out="test_share" in config,
+        super_class_folders=super_class_folders,
     )
     origin = {**_origin(path), "listing": listed or ""}
     return SourceContent(folder.classes, folder.parts, origin, folder.notes, folder.groups, _file_table(path, folder))

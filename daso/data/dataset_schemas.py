@@ -39,6 +39,9 @@ class ImageFolder(TypedDict):
     override: NotRequired[str]
     skip_unreadable: NotRequired[bool]
     near_copies: NotRequired[PositiveShare]  # smallest correlation of two near copies, see `near_copies`
+    super_class_folders: NotRequired[
+        bool
+    ]  # class folders lie in folders of super-classes: train/<super-class>/<class>/
 
 
 class SplitList(TypedDict):

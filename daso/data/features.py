@@ -2,7 +2,7 @@
 
 `data/features/rows/<key>/` has the features of one encoder and augmentation for any number of datasets: `rows.bin`,
 float16 (n, D), and `names.bin`, the names of its rows (n, 33 bytes): SHA-256 of the image's pixels and number of the
-view. Rows are only appended. `data/features/<dataset>/<protocol>/` has `index.npz`, the numbers of a dataset's rows
+view. Rows are only appended. `data/features/<dataset>/<protocol>/` has `index.npz`: the numbers of a dataset's rows,
 the statistics of its training images and the features of blank images, and `manifest.json`, which is written last.
 """
 

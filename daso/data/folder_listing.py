@@ -35,6 +35,7 @@ class SortedFiles(NamedTuple):
 
     images: dict[str, dict[str, list[str]]]  # part -> class folder, empty for unlabeled -> paths of images below root
     skipped: dict[str, Counter[str]]  # class folder, part or unread folder -> reason -> number of files
+    super_classes: dict[str, set[str]]  # class folder -> folders of super-classes that have it, {} without such
 
 
 def names_below(path: Path, *, strict: bool = True) -> Iterator[str]:
@@ -65,20 +66,27 @@ def names_below(path: Path, *, strict: bool = True) -> Iterator[str]:
         yield from ((within / name).as_posix() for name in files)
 
 
-def sort_files(names: Iterable[str]) -> SortedFiles:
-    """Sort files by part and class; count skipped files by class, part or folder, and by reason."""
+def sort_files(names: Iterable[str], *, super_class_folders: bool = False) -> SortedFiles:
+    """Sort files by part and class; count skipped files by class, part or folder, and by reason.
+
+    Class folders are `<part>/<class>/` or, with `super_class_folders`, `<part>/<super-class>/<class>/`.
+    """
     images: dict[str, dict[str, list[str]]] = {}
+    super_classes: dict[str, set[str]] = defaultdict(set)
+    level = 1 + super_class_folders  # of class folders
     skipped: dict[str, Counter[str]] = defaultdict(Counter)
     paths = [name.split("/") for name in names]
     depth = _depth_of_root(paths)
     for path in paths:
         inner = path[depth:]
         part = inner[0] if len(inner) > 1 and inner[0] in (*PARTS, UNLABELED_PART) else ""
-        folder = inner[1] if part in PARTS and len(inner) > 2 else ""
-        may_be_image = part == UNLABELED_PART or (folder and len(inner) == 3)
+        folder = inner[level] if part in PARTS and len(inner) > level + 1 else ""
+        may_be_image = part == UNLABELED_PART or (folder and len(inner) == level + 2)
         reason = reason_to_skip(path) if may_be_image else _skipped_folder(path)
         if may_be_image and not reason:
             images.setdefault(part, {}).setdefault(folder, []).append("/".join(path))
+            if folder and super_class_folders:
+                super_classes[folder].add(inner[1])
             continue
         where = f"{part}/{folder}" if folder and not skipped_by_name(folder) else part or "beside the parts"
         if not reason:
@@ -86,7 +94,7 @@ def sort_files(names: Iterable[str]) -> SortedFiles:
             if len(inner) > 1 + bool(part):
                 where = f"{'/'.join(inner[: 3 if part else 1])}/"
         skipped[where][reason] += 1
-    return SortedFiles(images, dict(skipped))
+    return SortedFiles(images, dict(skipped), dict(super_classes))
 
 
 def _depth_of_root(paths: list[list[str]]) -> int:

@@ -52,6 +52,7 @@ def read_image_folder(
     fit: Fit = "squash",
     near_copies_from: float | None = None,
     held_out: bool = False,
+    super_class_folders: bool = False,
 ) -> Folder:
     """Read the images as RGB squares of `image_size` pixels (see `pixels.decode`), classes and files sorted by name.
 
@@ -62,13 +63,13 @@ def read_image_folder(
     (no test image) and `duplicates` (the same pixels in two classes or in two parts).
 
     Images of one group of labels.csv form a group, and with `near_copies_from`, a correlation, near copies do. If test
-    images are `held_out` by splits, the test part is empty.
+    images are `held_out` by splits, the test part is empty. For `super_class_folders` see `folder_listing.sort_files`.
 
     Raises DataError if a part or its classes are missing, if test has a class that train lacks, if class names differ
     only in case, if a zip has a duplicate name, or, unless `skip_unreadable`, for all unreadable images at once.
     """
     with photo_files(path) as files:
-        listed = _listed(path, files)
+        listed = _listed(path, files, super_class_folders)
         classes, rows = _rows(path, listed, files, held_out)
         check(classes)
         reader = PhotoReader(path, image_size, files, fit, thumbnails=near_copies_from is not None)
@@ -126,9 +127,9 @@ def _notes_on_groups(rows: Mapping[str, Sequence[ImageRow]], groups: Mapping[str
     return {name: count for name, count in counts.items() if count}
 
 
-def _listed(path: Path, files: PhotoFiles) -> PhotoList:
+def _listed(path: Path, files: PhotoFiles, super_class_folders: bool) -> PhotoList:
     try:
-        return list_photos(files.names, files.read)
+        return list_photos(files.names, files.read, super_class_folders=super_class_folders)
     except DataError as error:
         raise DataError(*(f"{path}: {line}" for line in str(error).splitlines())) from error
     except (UnreadableError, OSError) as error:

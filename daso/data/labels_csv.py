@@ -1,4 +1,4 @@
-"""Read labels.csv: path, label, split and group of each image.
+"""Read labels.csv: path, label, split, group and super-class of each image.
 
 Names stay text. Byte order mark, semicolons, tabs and backslashes are accepted with a remark; anything else that is not
 as expected is an error, and all errors of one kind are reported at once.
@@ -15,11 +15,11 @@ from typing import NamedTuple
 from daso.errors import DataError, did_you_mean, one_line
 
 LABELS_FILE = "labels.csv"
-LABEL_COLUMNS = ("path", "label", "split", "group")
+LABEL_COLUMNS = ("path", "label", "split", "group", "super_class")
 SPLITS = ("train", "test", "unlabeled")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 BOM = b"\xef\xbb\xbf"
-FORMAT = "expected the columns path,label[,split][,group]"
+FORMAT = "expected the columns path,label[,split][,group][,super_class]"
 
 
 class CsvRow(NamedTuple):
@@ -30,6 +30,7 @@ class CsvRow(NamedTuple):
     label: str  # empty if unlabeled
     split: str  # train, test or unlabeled
     group: str
+    super_class: str  # of the label; empty if unknown
 
 
 class LabelTable(NamedTuple):
@@ -108,7 +109,8 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
 def _row(line: int, record: Sequence[str], columns: Mapping[str, int]) -> CsvRow:
     cells = {name: unicodedata.normalize("NFC", record[i].strip()) for name, i in columns.items()}
     path, label, split = record[columns["path"]], cells["label"], cells.get("split", "").casefold()
-    return CsvRow(line, path, label, split or ("train" if label else "unlabeled"), cells.get("group", ""))
+    split = split or ("train" if label else "unlabeled")
+    return CsvRow(line, path, label, split, cells.get("group", ""), cells.get("super_class", ""))
 
 
 def _with_files(rows: Sequence[CsvRow], files: Collection[str]) -> list[CsvRow]:

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from daso import paths
-from daso.aliases import IntArray, Tree
+from daso.aliases import Colour, IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
-from daso.config.build import encoder_of
+from daso.config.build import build_encoder, encoder_of
 from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
-from daso.config.registry import ADDONS, LEARNERS
+from daso.config.registry import ADDONS, LEARNERS, import_component
 from daso.config.resolve import data_config
 from daso.config.signature import attribute
-from daso.data.features import load_features
+from daso.data.features import Features, load_features
 from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
+from daso.data.super_classes import super_class_names
 from daso.deploy.calibration import Calibration, calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
 from daso.engine.checkpoint import load_checkpoint
+from daso.engine.feature_pool import standardised_blanks
 from daso.errors import DasoError, DataError
-from daso.methods.addons.logit_adjustment import log_shares
-from daso.models.network import ENCODER, Preprocessing
-from daso.ops.distributions import debiased
+from daso.methods.base import Trained
+from daso.models.network import ENCODER, Encoder, Preprocessing
 from daso.ops.novelty import unlike_other_groups, unlike_threshold
 
 ENCODED_AT_ONCE = 64  # images encoded at once
@@ -87,7 +90,7 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
     tensors = {
         f"{MEMBER}.{each['seed']}.{part}": tensor
         for run, each in zip(runs, configs, strict=True)
-        for part, tensor in _weights(run, each).items()
+        for part, tensor in _weights(run, each, store).items()
     }
     preprocessing, labeled = _labeled(config, store, splits, tensors)
     calibration = calibrate([out_of_fold(each) for each in configs])
@@ -112,11 +115,11 @@ def _drawn_split(run: FinishedRun, store: Store, config: Tree) -> SavedSplit:
     return split
 
 
-def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
+def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
     """Return the encoder and the evaluated head of the evaluation model, the head as `classifier`.
 
-    Adjustments of the logits in evaluation, by logit adjustment or DeCon, are added to its biases. Raises DasoError for
-    a head of several layers.
+    What the components of the method add to the logits of every image in evaluation is added to its biases. Raises
+    DasoError for a head of several layers, or without biases if something is added.
     """
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
@@ -130,14 +133,44 @@ def _weights(run: FinishedRun, config: Tree) -> dict[str, Tensor]:
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
-    for addon in method["addons"]:
-        if addon["name"] == "logit_adjustment" and "eval" in addon["roles"]:
-            shares = log_shares(run.result["counts"]["labeled"])
-            weights["classifier.bias"] = weights["classifier.bias"] - addon["tau"] * shares
-    if method["learner"]["name"] == "decon":
-        mean = saved["learner"]["balanced_prior.shares"]
-        weights["classifier.bias"] = debiased(weights["classifier.bias"], mean, method["learner"]["tau"])
+    if any(addon["name"] == "scad" and "eval" in addon["roles"] for addon in method["addons"]):
+        raise DasoError(f"{config['run']}: its logits depend on a second head; name a run of another method")
+    blank_logits = partial(_blank_logits, config, store, weights)
+    trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits)
+    components = [(import_component(registry[part["name"]]), part) for registry, part in parts]
+    shifts = [component.evaluation_shift(part, trained) for component, part in components]
+    if added := [shift for shift in shifts if shift is not None]:
+        if "classifier.bias" not in weights:
+            raise DasoError(
+                f"{config['run']}: its evaluated head has no biases, to which '{method['name']}' adds; name a run of "
+                "another method or network"
+            )
+        weights["classifier.bias"] = weights["classifier.bias"] + torch.stack(added).sum(0)
     return weights
+
+
+@torch.inference_mode()
+def _blank_logits(config: Tree, store: Store, weights: Mapping[str, Tensor], colour: Colour) -> Tensor:
+    """Return the logits (K,) of the evaluated head for a blank image."""
+    if "features" in config["plan"]:
+        blank = standardised_blanks(_features(config, store), torch.device("cpu"))[colour]
+    else:
+        preprocessing = _preprocessing(config)
+        side = plain_view(config, preprocessing).view_size
+        blank = Normalize(preprocessing.mean, preprocessing.std).blank(colour, side)
+    features = _encoder(build_encoder(config, blank.shape[-1]), weights, ENCODER)(blank)
+    return F.linear(features, weights["classifier.weight"], weights.get("classifier.bias"))[0]
+
+
+def _features(config: Tree, store: Store) -> Features:
+    manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
+    return load_features(manifest, config["plan"]["features"]["key"], store)
+
+
+def _encoder(encoder: Encoder, tensors: Mapping[str, Tensor], prefix: str) -> Encoder:
+    """Return an encoder with the weights among `tensors` whose names begin with `prefix`, in evaluation mode."""
+    encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
+    return encoder.eval().to(memory_format=encoder.layout)
 
 
 def _prior(run: FinishedRun) -> Tensor:
@@ -154,8 +187,8 @@ def _labeled(
     groups = torch.from_numpy(store.groups("train")[rows] if store.has_groups else rows)
     labels = torch.from_numpy(store.labels("train")[rows])
     if "features" in config["plan"]:
+        features = _features(config, store)
         manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
-        features = load_features(manifest, config["plan"]["features"]["key"], store)
         stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
         raw = torch.from_numpy(features.read("train", rows)[:, 0])
         statistics = {"mean": torch.from_numpy(features.mean), "std": torch.from_numpy(features.std)}
@@ -180,10 +213,8 @@ def _encoded(
     config: Tree, store: Store, rows: IntArray, preprocessing: Preprocessing, tensors: Mapping[str, Tensor]
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
-    encoder = encoder_of(config["protocol"]["network"])
-    prefix = f"{MEMBER}.{config['seed']}.{ENCODER}"
-    encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
-    encoder.eval().to(memory_format=encoder.layout)
+    network = config["protocol"]["network"]
+    encoder = _encoder(encoder_of(network), tensors, f"{MEMBER}.{config['seed']}.{ENCODER}")
     view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
     blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
     images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)
@@ -209,6 +240,7 @@ def _record(
     metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
     network = config["protocol"]["network"]
     reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
+    classes, groups = list(runs[0].result["classes"]), params.datasets[store.dataset].get("super_classes")
     return {
         "name": name,
         "method": config["method"]["name"],
@@ -217,7 +249,8 @@ def _record(
             {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
             for run, each in zip(runs, configs, strict=True)
         ],
-        "classes": list(runs[0].result["classes"]),
+        "classes": classes,
+        **({"super_classes": super_class_names(groups, classes)} if groups else {}),
         "reading": {
             "image_size": store.image_size,
             "fit": data_config(params, store.dataset).get("fit", "squash"),

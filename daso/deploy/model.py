@@ -36,8 +36,9 @@ class Model(NamedTuple):
     `reading` (image_size, fit and bits of the stored squares), `dataset` (image_size and augment of their views),
     `network` (options), `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted),
     `abstain_below`, `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class),
-    `accuracy` (balanced, recall and precision by class), `versions` and `digest`. Tensors are `mean` and `std` (D,) by
-    which features are standardised, the features `labeled` (N, D), and the weights of each member.
+    `accuracy` (balanced, recall and precision by class), `versions` and `digest`, and `super_classes`, the super-class
+    of each class, if the dataset has such. Tensors are `mean` and `std` (D,) by which features are standardised, the
+    features `labeled` (N, D), and the weights of each member.
     """
 
     record: dict[str, Any]

@@ -26,6 +26,7 @@ from daso.deploy.prior import ratios, shifted
 from daso.errors import DasoError
 from daso.models.network import Preprocessing
 
+SUPER_CLASS = "super_class"  # column
 FILES_AT_ONCE = 64  # images that are decoded, predicted and written at once
 LOWEST, HIGHEST = 0.0001, 0.9999  # printed probabilities; no finite number of labels makes a class certain
 
@@ -36,6 +37,7 @@ class PredictionOptions(NamedTuple):
     top: int = 3  # classes of a row
     abstain_below: float | None = None  # probability; None: that of the model
     prior: str | None = None  # see `prior.ratios`
+    back_off: bool = False  # name the super-class of an image whose class the model abstains from
 
 
 class PredictionSummary(NamedTuple):
@@ -46,12 +48,15 @@ class PredictionSummary(NamedTuple):
     unlike: int
     unreadable: int
     skipped: Mapping[str, int]  # by reason
+    backed_off: int = 0  # of those abstained
 
     def __str__(self) -> str:
         """Return a line for the user."""
         skipped = [f"{count} {reason}" for reason, count in sorted(self.skipped.items())]
+        named = f", {self.backed_off} of them with a super-class" if self.backed_off else ""
+        abstained = f"{self.abstained} abstained{named}"
         return (
-            f"{self.predicted} images predicted ({self.abstained} abstained, {self.unlike} unlike the labeled images), "
+            f"{self.predicted} images predicted ({abstained}, {self.unlike} unlike the labeled images), "
             f"{self.unreadable} unreadable; skipped files: {', '.join(skipped) or 'none'}"
         )
 
@@ -131,7 +136,10 @@ class PredictionRows:
         self.abstain_below = self.record["abstain_below"] if below is None else below
         self.top = min(options.top, len(self.record["classes"]))
         further = [f"{name}_{k}" for k in range(2, self.top + 1) for name in ("class", "probability")]
-        self.columns = ["path", "class", "probability", *further, "abstain", "unlike", "is_unlike", "error"]
+        self.super_classes = np.array(_super_classes(self.record)) if options.back_off else None
+        back_off = [] if self.super_classes is None else [SUPER_CLASS, f"{SUPER_CLASS}_probability"]
+        flags = ["abstain", *back_off, "unlike", "is_unlike"]
+        self.columns = ["path", "class", "probability", *further, *flags, "error"]
 
     def predict(self, files: Sequence[str]) -> Iterator[list[str]]:
         """Yield the row of each file."""
@@ -150,8 +158,30 @@ class PredictionRows:
         order = np.argsort(-probabilities, kind="stable")[: self.top]
         named = [cell for k in order for cell in (self.record["classes"][k], format_probability(probabilities[k]))]
         above = self.record["unlike_above"]
-        flags = probabilities[order[0]] < self.abstain_below, above is not None and unlike > above
-        return [*named, _yes(flags[0]), f"{unlike:.4f}", _yes(flags[1])]
+        abstains, is_unlike = probabilities[order[0]] < self.abstain_below, above is not None and unlike > above
+        back_off = self._back_off(probabilities, int(order[0]), abstains)
+        return [*named, _yes(abstains), *back_off, f"{unlike:.4f}", _yes(is_unlike)]
+
+    def _back_off(self, probabilities: FloatArray, best: int, abstains: bool) -> list[str]:
+        """Return the super-class of the most probable class with its probability, the sum of those of its classes.
+
+        Both are empty if the model does not abstain from the class, or would abstain from the super-class too.
+        """
+        if self.super_classes is None:
+            return []
+        name = self.super_classes[best]
+        total = float(probabilities[self.super_classes == name].sum())
+        return [str(name), format_probability(total)] if abstains and total >= self.abstain_below else ["", ""]
+
+
+def _super_classes(record: Mapping[str, Any]) -> list[str]:
+    if "super_classes" not in record:
+        raise DasoError(
+            f"--back-off: {record['name']} has no super-classes; list super_classes in the file of its dataset, or "
+            "leave the option out"
+        )
+    names: list[str] = record["super_classes"]
+    return names
 
 
 def decode_squares(files: Sequence[str], record: Mapping[str, Any]) -> tuple[ImageArray, list[str]]:
@@ -186,4 +216,5 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
 def _summary(rows: Sequence[Mapping[str, str]], skipped: Counter[str]) -> PredictionSummary:
     unreadable = sum(bool(row["error"]) for row in rows)
     counts = [sum(row[name] == "yes" for row in rows) for name in ("abstain", "is_unlike")]
-    return PredictionSummary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped))
+    backed_off = sum(bool(row.get(SUPER_CLASS)) for row in rows)
+    return PredictionSummary(len(rows) - unreadable, counts[0], counts[1], unreadable, dict(skipped), backed_off)

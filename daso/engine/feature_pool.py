@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daso.aliases import IntArray
-from daso.augment.packed import COLOURS, Colour
+from daso.aliases import Colour, IntArray
+from daso.augment.packed import COLOURS
 from daso.augment.randaugment import copy_async
 from daso.data.features import VIEW_KINDS, Features
 from daso.data.split import labels_of
@@ -129,7 +129,8 @@ def load_feature_pools(
 def standardised_blanks(features: Features, device: torch.device) -> dict[str, Tensor]:
     """Return the standardised features (1, D) of the blank image of each colour, rounded to float16 as all are."""
     raw, mean, std = (torch.from_numpy(each).to(device) for each in (features.blanks, features.mean, features.std))
-    return dict(zip(COLOURS, standardise(raw, mean, std).half().float().split(1), strict=True))
+    blanks = standardise(raw, mean, std).half().float()
+    return {colour: blanks[[i]] for i, colour in enumerate(COLOURS)}
 
 
 def _standardised(features: Features, part: str, images: IntArray, device: torch.device) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from daso.augment.packed import Colour, Normalize
+from daso.aliases import Colour
+from daso.augment.packed import Normalize
 from daso.augment.views import Augmentation
 from daso.draw import Draw
 from daso.engine.resident import Pool
@@ -44,6 +45,7 @@ class ImageViews:
             "plain": lambda images, draw: self.augmentation.plain(images),
             "weak": self.augmentation.weak,
             "strong": self.augmentation.strong,
+            "simclr": self.augmentation.simclr,
         }
         packed = ((view, render[view.rstrip("2")](images, draw(view))) for view in views)
         return {view: self.normalize(images).movedim(-3, self.channel_axis) for view, images in packed}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from daso.augment.packed import Colour
+from daso.aliases import Colour
 from daso.augment.randaugment import copy_async
 from daso.data.sampler import RowSampler
 from daso.draw import Draw

@@ -57,6 +57,8 @@ class Trainer:
         self.stopwatch = Stopwatch(device)
         encoder = models.student.encoder
         self.loader = Loader(data, config, learner.views, device, stopwatch=self.stopwatch, encoder=encoder)
+        if learner.blank:
+            learner.blank_input = self.loader.blank(learner.blank.colour)
         self.rates = rate_table(self.steps, optim).to(device)
         self.decays = teacher_decay(self.steps, protocol["teacher"]["decay"]).to(device)
         self.rate = self.rates[0].clone()

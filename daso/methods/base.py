@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from daso.aliases import Colour
 from daso.draw import Draw
 from daso.methods.on_features import OnFeatures
+from daso.models.groups import changed_momenta
 from daso.models.network import Head, Models, Network
 from daso.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
-from daso.records import Batch, Env, Losses, Output, Role, Step
+from daso.records import NOTHING, Batch, Env, Losses, Output, Role, Step
 
 Refine = Callable[[Tensor], Tensor]
 
@@ -24,8 +26,9 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak" and "strong" are random augmentations; "weak2" and "strong2" are second random
-    draws. Where images are resized, the operations of "strong" and its Cutout are applied before or after resizing.
+    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" on images alone;
+    "weak2", "strong2" and "simclr2" are second random draws. Where images are resized, the operations of "strong" and
+    its Cutout are applied before or after resizing.
     """
 
     x: tuple[str, ...]
@@ -33,17 +36,43 @@ class Views(NamedTuple):
     operations: Literal["before", "after"] = "before"
 
 
+class Blank(NamedTuple):
+    """Image of one colour, whose outputs an add-on reads as `step.out["blank"]`.
+
+    In predictions they are those of the evaluation model. In training steps they are those of the EMA model in
+    `evaluation` mode, or of the student in `training` mode, where the image is a batch of its own.
+    """
+
+    colour: Colour
+    mode: Literal["evaluation", "training"]
+
+
+class Trained(NamedTuple):
+    """Results of a finished run from which the constant part of its predictions follows."""
+
+    counts: Sequence[int]  # N_k, labeled images of each class as drawn
+    state: Mapping[str, Tensor]  # state dict of the learner
+    blank_logits: Callable[[Colour], Tensor]  # (K,) of the evaluated head for a blank image
+
+
 class AddOn(nn.Module):
     """Extension of a learner's step by hooks, which do nothing unless overridden; all state is in buffers."""
 
     needs: frozenset[str] = frozenset()  # keys of step.out that the hooks read
-    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    blank: Blank | None = None  # set if it reads "blank"
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
     plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
+    super_classes: ClassVar[bool] = False  # True if it reads `env.super_classes`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return what is added to the logits of every image in evaluation, (K,), with these options, or None."""
+        return None
 
     def phase(self, t: int) -> Hashable:
         """Return the phase of step t, from its number alone; steps of one phase run the same operations (one graph)."""
@@ -77,16 +106,24 @@ class Learner(nn.Module):
     """Training step of a method: `step` computes the losses and runs the hooks of the add-ons in order."""
 
     views: Views
-    provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, in addition to "labeled_teacher"
-    heads: Mapping[str, Head] = {}  # extra heads of the network by name: number of outputs, or widths of the layers
+    provides: ClassVar[frozenset[str]]  # keys of step.out that add-ons may read, besides "labeled_teacher" and "blank"
+    heads: Mapping[str, Head] = {}  # extra heads of the network by name
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
-    on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
+    on_features: OnFeatures = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
     evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
+    blank_input: Tensor  # of the networks, for the blank image of an add-on
 
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
         super().__init__()
         self.addons = nn.ModuleList(addons)
+        self.blank = next((addon.blank for addon in addons if addon.blank), None)
+        self.register_buffer("blank_input", NOTHING, persistent=False)
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return what the learner itself adds to the logits of every image in evaluation, (K,), or None."""
+        return None
 
     @property
     def chain(self) -> list[AddOn]:
@@ -111,10 +148,16 @@ class Learner(nn.Module):
     def predict(self, images: Tensor, models: Models) -> tuple[Tensor, Tensor]:
         """Return the logits (n, K) of the evaluation model, before and after the add-ons' `adjust`."""
         network: Network = getattr(models, self.evaluation_model)
-        out = network(images)
-        heads = [part.evaluation_head for part in (self, *self.chain) if part.evaluation_head]
-        logits = out.heads[heads[-1]] if heads else out.logits
-        return logits, self.adjust(logits, Role.EVAL, Step(_empty_batch(images), {"eval": out}))
+        inputs = {"eval": images} | ({"blank": self.blank_input} if self.blank else {})
+        out = {name: self._evaluated_head(network(each)) for name, each in inputs.items()}
+        logits = out["eval"].logits
+        return logits, self.adjust(logits, Role.EVAL, Step(_empty_batch(images), out))
+
+    def _evaluated_head(self, out: Output) -> Output:
+        """Return outputs whose logits are those of the evaluated head."""
+        heads = [self.evaluation_head, *(addon.evaluation_head for addon in self.chain)]
+        name = next(filter(None, reversed(heads)), None)
+        return out if name is None else out._replace(logits=out.heads[name])
 
     def embed(self, images: Tensor, models: Models) -> Tensor:
         """Return the features (n, D) of the evaluation model."""
@@ -123,10 +166,20 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def begin(self, batch: Batch, models: Models, out: dict[str, Output]) -> Step:
-        """Start the record of a step; if an add-on reads "labeled_teacher", run the teacher on the labeled images."""
+        """Start the record of a step, with the outputs "labeled_teacher" and "blank" where an add-on reads them."""
         if "labeled_teacher" in self.needs - out.keys():
             out = out | {"labeled_teacher": models.teacher(batch.x["weak"])}
+        if self.blank:
+            out = out | {"blank": self._blank_output(models, self.blank.mode)}
         return Step(batch, out, memos=((),) * len(self.chain))  # empty memos, for learners that never call refine
+
+    def _blank_output(self, models: Models, mode: str) -> Output:
+        """Return the outputs of a training step for the blank image; no running statistics change."""
+        if mode == "evaluation":
+            return models.teacher.evaluated(self.blank_input)
+        with changed_momenta(models.student, lambda m: 0.0):
+            outputs: Output = models.student(self.blank_input)
+        return outputs
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Apply every add-on's `adjust` in order."""

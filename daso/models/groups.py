@@ -55,13 +55,14 @@ def _contexts(
     momentum m w_i / (1 - m + m (w_0 + ... + w_i)), the running statistics after the last group are
     (1 - m) old + m sum_i w_i new_i.
     """
-    return _momenta(encoder, lambda m: m * share / (1 - m + m * so_far)), _momenta(encoder, lambda m: 0.0)
+    own = changed_momenta(encoder, lambda m: m * share / (1 - m + m * so_far))
+    return own, changed_momenta(encoder, lambda m: 0.0)
 
 
 @contextmanager
-def _momenta(encoder: nn.Module, change: Callable[[float], float]) -> Iterator[None]:
-    """Change the momentum of each batch norm that has one."""
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+def changed_momenta(network: nn.Module, change: Callable[[float], float]) -> Iterator[None]:
+    """Change the momentum of each batch norm that has one; with 0, forward passes leave its running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum if momentum is None else change(momentum)

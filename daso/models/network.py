@@ -14,12 +14,27 @@ from torch.func import functional_call
 from daso.draw import stream_key
 from daso.errors import CheckpointError
 from daso.models.groups import run_in_groups
+from daso.models.norm import BatchNorm1d
 from daso.records import Output
 
 Precision = Literal["fp32", "bf16"]
 ClassifierInit = Literal["xavier_normal", "zeros", "torch"]
-Head = int | tuple[int, ...]  # outputs of a linear layer, or widths of several layers with ReLU between them
 ENCODER = "encoder."  # prefix of the encoder's names in a state dict
+
+
+class Projection(NamedTuple):
+    """Head of two linear layers with batch norm and ReLU between them (Chen et al. 2020).
+
+    Its inputs are the features or, with `of`, the weights of a linear head: see `Network.project_classes`.
+    """
+
+    width: int
+    outputs: int
+    of: str | None = None
+
+
+# Outputs of a linear layer, widths of several layers with ReLU between them, or a projection.
+Head = int | tuple[int, ...] | Projection
 
 
 class Preprocessing(NamedTuple):
@@ -83,6 +98,8 @@ class Network(nn.Module):
         self.evaluated_modules = _frozen_modules(encoder)  # they are in evaluation mode during training too
         self.classifier = classifier(encoder.feature_dim, num_classes)
         self.heads = nn.ModuleDict({name: _head(encoder.feature_dim, head) for name, head in heads.items()})
+        of = {name: head.of for name, head in heads.items() if isinstance(head, Projection)}
+        self.projected = {name: head for name, head in of.items() if head}  # head whose weights a projection maps
         self.train()
 
     def forward(self, images: Tensor) -> Output:
@@ -93,7 +110,24 @@ class Network(nn.Module):
             features = run_in_groups(encode, images, self.images_per_group, self.encoder).float()
         else:
             features = encode(images).float()
-        return Output(features, self.classifier(features), {name: head(features) for name, head in self.heads.items()})
+        heads = {name: head(features) for name, head in self.heads.items() if name not in self.projected}
+        return Output(features, self.classifier(features), heads)
+
+    def project_classes(self, name: str) -> Tensor:
+        """Return the outputs (K, .) of a projection for the weights (K, D) of the linear head that it maps."""
+        weights = self.heads[self.projected[name]].weight
+        outputs: Tensor = self.heads[name](weights)
+        return outputs
+
+    def evaluated(self, images: Tensor) -> Output:
+        """Return the outputs in evaluation mode, whatever the present mode is."""
+        training = self.training
+        self.eval()
+        try:
+            outputs: Output = self(images)
+        finally:
+            self.train(training)
+        return outputs
 
     def _bf16_encoder(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """Return the encoder under autocast, with all its weights cast at once instead of one by one.
@@ -172,11 +206,15 @@ def _cast_copies(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor,
 
 
 def _head(inputs: int, head: Head) -> nn.Module:
-    """Return a linear layer with this number of outputs, or a perceptron with layers of these widths."""
+    """Return a linear layer with this number of outputs, a perceptron with layers of these widths, or a projection."""
     if isinstance(head, int):
         return nn.Linear(inputs, head)
-    layers = [layer for sizes in pairwise((inputs, *head)) for layer in (nn.Linear(*sizes), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
+    if isinstance(head, Projection):
+        hidden = nn.Linear(inputs, head.width, bias=False)  # batch norm would remove a bias
+        last = nn.Linear(head.width, head.outputs)
+        return nn.Sequential(hidden, BatchNorm1d(head.width), nn.ReLU(), last)
+    perceptron = [layer for sizes in pairwise((inputs, *head)) for layer in (nn.Linear(*sizes), nn.ReLU())]
+    return nn.Sequential(*perceptron[:-1])
 
 
 class Models(NamedTuple):

@@ -22,7 +22,7 @@ def prepare_teacher(teacher: Network, bn: TeacherBN) -> None:
     teacher.requires_grad_(False)
     if bn == "pure_average":  # fidelity: teacher-bn
         for module in teacher.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.momentum = 0.0
 
 

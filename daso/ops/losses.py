@@ -12,7 +12,7 @@ LOG_FLOOR = torch.finfo(torch.float64).eps  # lower bound of probabilities befor
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return -log softmax(logits)[label]: logits (n, K), labels (n,) -> (n,)."""
+    """Return -log softmax(logits)[label]: logits (n, K), labels (n,) or their probabilities (n, K) -> (n,)."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 
@@ -30,7 +30,7 @@ def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
 
 
 def consistency(views: Sequence[Tensor], labels: Tensor, weights: Tensor) -> Tensor:
-    """Return the masked mean () of the cross-entropies with pseudo-labels (n,), averaged over views.
+    """Return the masked mean () of the cross-entropies with pseudo-labels (n,) or (n, K), averaged over views.
 
     `views` are the logits (n, K) of each strong view, weights (n,) are those of `masked_mean`.
     """

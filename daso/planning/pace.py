@@ -63,7 +63,8 @@ def seconds_per_step(config: Config, device: torch.device, images: Mapping[str, 
     advance(run, WARMUP)
     run.t = max(run.t, run.steps // 2)
     left = run.steps - run.t
-    first = advance(run, min(run.loader.chunk, left))  # on CUDA, this chunk captures new graphs of the phase
+    chunk = run.loader.chunk if device.type == "cuda" else 1  # on CUDA, this chunk captures new graphs of the phase
+    first = advance(run, min(chunk, left))
     left = run.steps - run.t
     pace = advance(run, min(left, max(1, round(SECONDS / first)))) if left else first
     evaluation = (

@@ -68,7 +68,7 @@ def random_data(
 def random_blanks(dim: int, device: torch.device) -> dict[str, Tensor]:
     """Return random features (1, D) of the blank image of each colour."""
     features = torch.randn(len(COLOURS), dim, generator=torch.Generator().manual_seed(0)).to(device)
-    return dict(zip(COLOURS, features.split(1), strict=True))
+    return {colour: features[[i]] for i, colour in enumerate(COLOURS)}
 
 
 def trainer(config: Config, device: torch.device, mode: str, data: Resident | None = None) -> Trainer:

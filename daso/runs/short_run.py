@@ -91,7 +91,9 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Lower a probability threshold so that an untrained network exceeds it."""
+    """Lower a probability threshold so that an untrained network exceeds it, and raise one of the energy."""
+    if "energy" in part:
+        part["energy"] = max(part["energy"], 0.0)
     if "threshold" in part:
         lower = 2 / classes
         if "delta" in part:
@@ -124,7 +126,8 @@ def write_data(config: Mapping[str, Any], folder: Path) -> dict[str, Path]:
         labels[first:last][labels[first:last] < k] = -1
     known = {"train": labels, "test": test}
     images_and_labels = {part: (pixels[part], known[part]) for part in pixels}
-    names = [str(name) for name in range(stored)]
+    listed = sorted(name for names in dataset.get("super_classes", {}).values() for name in names)
+    names = listed[:stored] or [str(name) for name in range(stored)]
     store = write_store(folder / "store", dataset["name"], names, images_and_labels, {"kind": NAME})
     rows = np.arange(len(labels))
     labeled = np.concatenate([rows[:first], rows[first : first + len(pseudo_labeled)]])

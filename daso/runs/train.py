@@ -219,7 +219,9 @@ def _run(
         ):
             if execution.skip_busy and (job.out / RESULT_FILE).exists():  # trained by another process meanwhile
                 return
-            trainer = build(config, data.resident, execution.device, execution.mode, data.upstream, job.weights)
+            trainer = build(
+                config, data.resident, execution.device, execution.mode, data.upstream, job.weights, data.store.classes
+            )
             with closing(trainer.runner):  # also if the run diverges or is stopped: CUDA graphs take GiB
                 yield from _fit(trainer, job, data, execution, stop)
     except DivergedError as error:

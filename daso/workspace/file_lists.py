@@ -30,14 +30,14 @@ def refresh_file_lists(params: Params, datasets: Iterable[str]) -> None:
         root = Path(source_path(source)).expanduser()
         if source["kind"] == "image_folder" and root.is_dir() and path.exists():
             before = path.read_bytes()
-            if (after := with_present_names(before, root)) != before:
+            if (after := with_present_names(before, root, source.get("super_class_folders", False))) != before:
                 write_file(path, after)
 
 
-def with_present_names(table: bytes, root: Path) -> bytes:
+def with_present_names(table: bytes, root: Path, super_class_folders: bool = False) -> bytes:
     """Return a list of files with the present name of each content; a row whose content is missing is unchanged."""
     reader = csv.DictReader(io.StringIO(table.decode("utf-8", "surrogateescape"), newline=""))
-    rows, digests = list(reader), _present_digests(root)
+    rows, digests = list(reader), _present_digests(root, super_class_folders)
     unchanged = {row["file"] for row in rows if digests.get(row["file"]) == row["sha256"]}
     names = defaultdict(list)  # by content, of files that no row has
     for name in sorted(digests.keys() - unchanged, reverse=True):
@@ -52,10 +52,14 @@ def with_present_names(table: bytes, root: Path) -> bytes:
     return result.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _present_digests(root: Path) -> dict[str, str]:
+def _present_digests(root: Path, super_class_folders: bool) -> dict[str, str]:
     """Return the SHA-256 of each image by name; {} if the folder is not readable, which reading its images reports."""
+
+    def read(name: str) -> bytes:
+        return read_file(root / name, MAX_FILE_BYTES)
+
     try:
-        listed = list_photos(names_below(root, strict=False), lambda name: read_file(root / name, MAX_FILE_BYTES))
+        listed = list_photos(names_below(root, strict=False), read, super_class_folders=super_class_folders)
     except (DataError, OSError, ValueError):
         return {}
     return content_digests(root, [photo.name for photo in listed.photos])

@@ -44,17 +44,20 @@ class LabelUpdate(NamedTuple):
             write_file(self.table, self.content)
 
 
-def plan_labels(folder: Path, file: Path, *, change_test: bool = False) -> LabelUpdate:
+def plan_labels(
+    folder: Path, file: Path, *, change_test: bool = False, super_class_folders: bool = False
+) -> LabelUpdate:
     """Return the table of a folder of photos with the labels of a list; nothing is written.
 
-    Labels of test photos are changed only if `change_test`. Raises DataError with all errors: unknown files and those
-    that may be several photos, different labels of one photo, class names that differ only in case.
+    Labels of test photos are changed only if `change_test`. For `super_class_folders` see `sort_files`. Raises
+    DataError with all errors: unknown files and those that may be several photos, different labels of one photo, class
+    names that differ only in case.
     """
     labels = read_label_list(file)
     if folder.is_file():
         raise DataError(f"{folder}: a zip, which labels cannot be added to; unpack it and give the folder as `path`")
     with photo_files(folder) as files:
-        photos = _listed(folder, files)
+        photos = _listed(folder, files, super_class_folders)
         table = table_name(files.names, photos)
         given, errors = _match(file, labels, _names(files, photos))
         old = {name: photos.get(name, Photo(UNLABELED_PART, "", name)) for name in given}
@@ -82,14 +85,16 @@ def plan_labels(folder: Path, file: Path, *, change_test: bool = False) -> Label
         )
 
 
-def tasks_of_list(folder: Path, file: Path) -> tuple[list[dict[str, str]], list[str]]:
+def tasks_of_list(
+    folder: Path, file: Path, *, super_class_folders: bool = False
+) -> tuple[list[dict[str, str]], list[str]]:
     """Return the rows of a list, each with the `path` of its photo below a folder, and the classes of the folder.
 
     Raises DataError with all rows that do not name one photo.
     """
     rows = read_list(file)
     with photo_files(folder) as files:
-        photos = _listed(folder, files)
+        photos = _listed(folder, files, super_class_folders)
         names = _names(files, photos)
     entries = [GivenLabel(f"line {line}", row["path"], "") for line, row in rows]
     if errors := list(_unmatched(file, entries, names)):
@@ -128,9 +133,10 @@ def _names(files: PhotoFiles, photos: Collection[str]) -> PhotoNames:
     return PhotoNames(name for name in files.names if name.startswith(root) and not reason_to_skip(name.split("/")))
 
 
-def _listed(folder: Path, files: PhotoFiles) -> dict[str, Photo]:
+def _listed(folder: Path, files: PhotoFiles, super_class_folders: bool) -> dict[str, Photo]:
     try:
-        return {photo.name: photo for photo in list_photos(files.names, files.read).photos}
+        listed = list_photos(files.names, files.read, super_class_folders=super_class_folders)
+        return {photo.name: photo for photo in listed.photos}
     except DataError as error:
         raise DataError(*(f"{folder}: {line}" for line in str(error).splitlines())) from error
 

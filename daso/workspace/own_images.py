@@ -17,6 +17,7 @@ from daso.data.image_folder import Folder, read_image_folder
 from daso.data.photo_files import photo_files
 from daso.data.photo_list import list_photos
 from daso.errors import DataError
+from daso.workspace.own_super_classes import OwnSuperClasses
 
 PHOTO_PROTOCOL = "photos"
 SEEDS = [0, 1, 2, 3, 4]
@@ -40,7 +41,7 @@ image_size: {size} # pixels of the stored squares
 fit: pad # the whole photo on a grey border; crop: its center; squash: without its aspect ratio
 {share}holdout: 0 # validation images; none, since few labels are better used for training
 class_order: size # rank classes by their labeled images, largest first
-augment:
+{super_classes}augment:
   flip: true
   crop: {{size: {size}, scale: [0.3, 1.0], ratio: [0.75, 1.3333333333333333]}} # random boxes of weak and strong views
   test: resize # evaluate the whole square
@@ -71,22 +72,37 @@ class WrittenFile(NamedTuple):
     new: bool
 
 
-def describe_folder(path: Path, *, skip_unreadable: bool = False) -> tuple[Folder, bool]:
+def describe_folder(
+    path: Path, *, skip_unreadable: bool = False, super_class_folders: bool = False
+) -> tuple[Folder, bool]:
     """Read an image folder with its groups; return it, and True if its splits must hold test images out.
 
     Raises DataError as `read_image_folder` does.
     """
     with photo_files(path) as files:
-        photos = list_photos(files.names, files.read).photos
+        photos = list_photos(files.names, files.read, super_class_folders=super_class_folders).photos
     held_out = not any(photo.part == "test" for photo in photos)
     near_copies = None if any(photo.group for photo in photos) else CORRELATION
     folder = read_image_folder(
-        path, READ_SIZE, skip_unreadable=skip_unreadable, fit="pad", near_copies_from=near_copies, held_out=held_out
+        path,
+        READ_SIZE,
+        skip_unreadable=skip_unreadable,
+        fit="pad",
+        near_copies_from=near_copies,
+        held_out=held_out,
+        super_class_folders=super_class_folders,
     )
     return folder, held_out
 
 
-def write_params(params: Path, name: str, path: str, described: tuple[Folder, bool], size: int) -> list[WrittenFile]:
+def write_params(
+    params: Path,
+    name: str,
+    path: str,
+    described: tuple[Folder, bool],
+    size: int,
+    super_classes: OwnSuperClasses | None = None,
+) -> list[WrittenFile]:
     """Write the files of the dataset and suite `name`, unless they exist, below the folder `params`.
 
     Raises DataError for an invalid name or a single class, ParamsError if params/ have an error then; a file that was
@@ -99,7 +115,7 @@ def write_params(params: Path, name: str, path: str, described: tuple[Folder, bo
         raise DataError(f"{path}: one class, '{folder.classes[0]}'; add photos of a second one")
     unlabeled = bool((folder.parts["train"][1] < 0).any())
     texts = {
-        params / "datasets" / f"{name}.yaml": _dataset(name, path, folder, held_out, unlabeled, size),
+        params / "datasets" / f"{name}.yaml": _dataset(name, path, folder, held_out, unlabeled, size, super_classes),
         params / "suites" / f"{name}.yaml": _suite(name, unlabeled),
     }
     files = [WrittenFile(file, not file.exists()) for file in texts]
@@ -116,8 +132,18 @@ def write_params(params: Path, name: str, path: str, described: tuple[Folder, bo
     return files
 
 
-def _dataset(name: str, path: str, folder: Folder, held_out: bool, unlabeled: bool, size: int) -> str:
+def _dataset(
+    name: str,
+    path: str,
+    folder: Folder,
+    held_out: bool,
+    unlabeled: bool,
+    size: int,
+    super_classes: OwnSuperClasses | None,
+) -> str:
     options = ""
+    if super_classes and super_classes.source == "folders":
+        options += "  super_class_folders: true # train/<super-class>/<class>/\n"
     if "unreadable" in folder.notes:
         options += "  skip_unreadable: true # go on without unreadable files; the log of the store names them\n"
     if not _has_named_groups(folder):
@@ -126,8 +152,15 @@ def _dataset(name: str, path: str, folder: Folder, held_out: bool, unlabeled: bo
     images = "all # photos without a label" if unlabeled else "[] # no photos without a label were found"
     setting = f"all:\n    labeled: all # natural class sizes\n    unlabeled: {images}"
     values = {"title": _quoted(f"Images of {name}"), "path": _quoted(path), "classes": len(folder.classes)}
-    values |= {"size": size, "cutout": size // 2}
+    values |= {"size": size, "cutout": size // 2, "super_classes": _super_classes(super_classes)}
     return DATASET.format(options=options, share=share, setting=setting, **values)
+
+
+def _super_classes(super_classes: OwnSuperClasses | None) -> str:
+    if super_classes is None:
+        return ""
+    lines = [f"  {_quoted(name)}: [{', '.join(map(_quoted, own))}]\n" for name, own in super_classes.classes.items()]
+    return f"super_classes: # groups of classes, as in the {super_classes.source}\n{''.join(lines)}"
 
 
 def _suite(name: str, unlabeled: bool) -> str:

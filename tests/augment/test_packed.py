@@ -52,7 +52,7 @@ def test_blank_image_has_one_colour(colour, values, channels_last):
     """White is (1 - mean) / std and black -mean / std: (1 - .4914) / .2471 = 2.0583, -.4914 / .2471 = -1.9887."""
     image = Normalize(MEAN, STD, channels_last=channels_last).blank(colour, 4)
     assert image.shape == (1, 3, 4, 4)
-    assert torch.allclose(image, torch.tensor(values).view(3, 1, 1).expand(1, 3, 4, 4), atol=1e-4)
+    assert torch.allclose(image, torch.tensor(values).float().view(3, 1, 1).expand(1, 3, 4, 4), atol=1e-4)
 
 
 def test_blank_white_and_black_are_those_of_normalized_pixels():

@@ -11,7 +11,7 @@ PAIR, NONE = frozenset({"weak", "strong"}), frozenset()
 @pytest.mark.parametrize(
     ("provides", "views", "addons", "ratio", "expected"),
     [
-        (PAIR, ("weak",), [("One", PAIR, NONE), ("Two", frozenset({"labeled_teacher"}), NONE)], 2, []),
+        (PAIR, ("weak",), [("One", PAIR, NONE), ("Two", frozenset({"labeled_teacher", "blank"}), NONE)], 2, []),
         (
             {"weak"},
             ("weak",),

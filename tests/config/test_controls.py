@@ -42,6 +42,7 @@ def test_control_with_the_same_training_is_allowed(controlled):
         ("fixmatch_adello", ["adello"]),
         ("simpro", ["simpro"]),
         ("acr", ["acr"]),
+        ("cdmad", ["cdmad"]),
         ("decon", ["decon"]),
     ],
 )

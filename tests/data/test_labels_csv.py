@@ -125,7 +125,8 @@ def test_labels_that_differ_only_in_case_are_refused(tmp_path):
 
 ERRORS = {
     "": "empty; expected the columns path,label",
-    "file,kind\na,b\n": "expected the columns path,label[,split][,group], got file, kind; correct its first line",
+    "file,kind\na,b\n": "expected the columns path,label[,split][,group][,super_class], got file, kind; correct its "
+    "first line",
     "path,label,Label\na.jpg,x,y\n": "duplicate column 'label'; rename one of them",
     "path,label\na.jpg,x\na.jpg,y\n": "duplicate file 'a.jpg' in lines 2, 3; keep one of them",
     "path,label,split\na.jpg,x,tests\n": "line 2: unknown split 'tests'; did you mean 'test'?",
@@ -148,8 +149,8 @@ def test_unused_columns_and_labels_are_remarked():
     text = 'label,path,rating,split,group\n"red, wild",a.jpg,5,,s1\nblue,b.jpg,3,Unlabeled,\n'
     read = read_labels(text.encode(), ["a.jpg", "b.jpg"])
     assert [tuple(row)[1:] for row in read.rows] == [
-        ("a.jpg", "red, wild", "train", "s1"),
-        ("b.jpg", "", "unlabeled", ""),
+        ("a.jpg", "red, wild", "train", "s1", ""),
+        ("b.jpg", "", "unlabeled", "", ""),
     ]
     assert read.remarks == [
         "labels.csv: columns not read: rating",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from daso.methods.base import AddOn
+from daso.methods.base import AddOn, Trained
 from daso.records import Env, Role, Step
 
 
@@ -32,6 +32,11 @@ class LogitAdjustment(AddOn):
         self.balanced_predictions = "supervised" in roles or "eval" in roles
         self.register_buffer("log_prior", log_shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("drawn_log_prior", log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return - tau log pi (K,) of the drawn labeled images with the role `eval`."""
+        return -options["tau"] * log_shares(trained.counts) if "eval" in options["roles"] else None
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) + tau log pi for losses (supervised, consistency), - tau log pi for predictions."""

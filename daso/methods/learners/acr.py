@@ -82,7 +82,8 @@ class ACR(Learner):
         plain, balanced = plain_and_balanced(out)
         weak = plain["weak"].detach()
         p = (weak - self.plain_tau * log_prior).softmax(-1)  # pseudo-labels of the plain head
-        step = self.refine((weak - self.tau * log_prior).softmax(-1), step)  # of the balanced head
+        q = self.adjust(weak - self.tau * log_prior, Role.PSEUDO_LABEL, step).softmax(-1)  # of the balanced head
+        step = self.refine(q, step)
         step = step._replace(mask=self.confident(step.targets) | self.confident(balanced["weak"].softmax(-1)))
         weights = (self.confident(p) | self.confident(weak.softmax(-1))).float()
         weights = self.weigh(weights, Role.CONSISTENCY, step)

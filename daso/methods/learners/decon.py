@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from daso.methods.base import AddOn, Learner, Views, forward_jointly
+from daso.methods.base import AddOn, Learner, Trained, Views, forward_jointly
 from daso.methods.memory import RunningPrior
 from daso.methods.two_heads import BALANCED, STRONG_VIEWS, plain_and_balanced
 from daso.models.network import Models
@@ -71,6 +71,11 @@ class DeCon(Learner):
         self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("confidence", torch.tensor(MEAN_START))  # fidelity: decon-checkpoint
         self.register_buffer("weight", torch.tensor(MEAN_START))
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return - tau log q_b (K,)."""
+        return -logit_shift(trained.state["balanced_prior.shares"], options["tau"])
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """Compute the losses of both heads with one forward pass of labeled images and all three views."""

@@ -17,7 +17,8 @@ class FixMatch(Learner):
 
     `confidence` selects the probabilities that are compared with the threshold: `refined`, the pseudo-label after the
     add-ons' `refine`, as in DASO's reference implementation, or `raw`, the network's own (Oh et al. 2022, Eq. 1).
-    With two `strong_views` the unlabeled loss is the mean of both; add-ons read the first as "strong".
+    `targets` of the unlabeled loss are the classes of the pseudo-labels, or with `soft` their probabilities. With two
+    `strong_views` the unlabeled loss is the mean of both; add-ons read the first as "strong".
     """
 
     provides = frozenset({"labeled", "weak", "strong"})
@@ -31,10 +32,12 @@ class FixMatch(Learner):
         weight: NonNegative,
         confidence: Literal["refined", "raw"],
         strong_views: Literal[1, 2] = 1,
+        targets: Literal["hard", "soft"] = "hard",
     ) -> None:
         super().__init__(addons)
         self.views = Views(x=("weak",), u=("weak", "strong") if strong_views == 1 else ("weak", "strong", "strong2"))
         self.threshold, self.weight, self.confidence = threshold, weight, confidence
+        self.targets = targets
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """Compute the losses with one forward pass of labeled images, weak and strong views."""
@@ -47,5 +50,6 @@ class FixMatch(Learner):
         weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         strong = [self.adjust(out[view].logits, Role.CONSISTENCY, step) for view in self.views.u[1:]]
-        losses["consistency"] = self.weight * consistency(strong, step.targets.argmax(-1), weights)
+        targets = step.targets.argmax(-1) if self.targets == "hard" else step.targets
+        losses["consistency"] = self.weight * consistency(strong, targets, weights)
         return losses | self.addon_losses(step), step

@@ -18,12 +18,13 @@ VARIANT_HUES = HUES[:7]  # those of a plain FixMatch or supervised run are left 
 BASES = {
     **{"Supervised": "grey", "FixMatch": "blue", "SimMatch": "purple", "MixMatch": "purple", "ReMixMatch": "brown"},
     **{"MeanTeacher": "green", "PseudoLabel": "green", "USADTM": "orange", "DebiasPL": "pink"},
-    **{"SimPro": "pink", "ACR": "ochre", "DeCon": "teal"},
+    **{"SimPro": "pink", "ACR": "ochre", "DeCon": "teal", "CDMAD": "brown"},
+    **{"CCL": "purple", "CCL without contrastive losses": "green"},
 }
 ADD_ONS = {
     **{"LA": "orange", "LA at inference": "ochre", "ABC": "purple", "CB": "brown", "DebiasPL": "pink", "BOSS": "pink"},
     **{"DARP": "ochre", "CReST": "teal", "CReST+": "green", "LDAM-DRW": "teal", "cRT": "green"},
-    **{"ADELLO": "green", "UDAL": "teal"},
+    **{"ADELLO": "green", "UDAL": "teal", "SCAD": "brown"},
 }
 STRONG = "DASO"  # the add-on that has the hue of its base
 RANK_COLOURS = 12  # steps of the scale for ranks and groups of classes

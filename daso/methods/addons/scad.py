@@ -1,0 +1,114 @@
+"""SCAD: super-class-aware debiasing (Jang et al. 2026)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+from daso.errors import ParamsError
+from daso.methods.base import AddOn, Refine
+from daso.methods.learners.acr import ACR
+from daso.methods.learners.fixmatch import FixMatch
+from daso.models.network import Models, Network
+from daso.ops.distributions import logit_shift, shares
+from daso.ops.super_classes import local_shares, super_class_sizes
+from daso.records import Env, Losses, Output, Role, Step
+from daso.schema import NonNegative
+
+LEARNERS = {"fixmatch": FixMatch, "acr": ACR}
+HEAD, PREFIX = "super_class", "super_class_"  # of the super-classes: the classifier, and names of heads and losses
+
+
+class SCAD(AddOn):
+    """SCAD: a super-class classifier, and logits adjusted by class sizes within super-classes (Jang et al. 2026).
+
+    The super-classes are trained as the learner trains the classes: by a second FixMatch or ACR on heads of their own,
+    with the same options, whose labels are the super-classes of the labels, and with its own priors, distances and
+    tau. Its losses are added.
+
+    Delta (S, K) is the size of a class over the largest of its super-class, and 1 outside of it. With p the posterior
+    of an image's super-classes, the softmax of their logits - `super_tau` log pi_S, the adjusted logits are the logits
+    - `tau` log pi - `strength` p Delta; pi and pi_S are the priors of classes and super-classes. All sizes are those
+    of the labeled images. `roles` selects which logits are adjusted: those of pseudo-labels, of evaluations, or both.
+    """
+
+    needs = frozenset({"labeled", "weak", "strong"})
+    super_classes = True
+    numbers: Tensor
+    delta: Tensor
+    prior: Tensor
+    super_prior: Tensor
+
+    def __init__(
+        self,
+        env: Env,
+        *,
+        tau: NonNegative,
+        strength: NonNegative,
+        super_tau: NonNegative,
+        roles: Sequence[Literal["pseudo_label", "eval"]],
+    ) -> None:
+        super().__init__()
+        if env.learner["name"] not in ("fixmatch", "acr"):
+            raise ParamsError(
+                f"add-on 'scad': not allowed with learner '{env.learner['name']}'; use fixmatch or acr, which can "
+                "train super-classes too"
+            )
+        if not env.super_classes:
+            raise ParamsError(
+                "add-on 'scad': the dataset has no super_classes; list them in its file, or use a different dataset"
+            )
+        self.tau, self.strength, self.super_tau, self.adjusts = tau, strength, super_tau, frozenset(roles)
+        self.balanced_predictions = "eval" in roles
+        sizes = super_class_sizes(env.counts, env.super_classes)
+        labels = tuple(env.super_classes[label] for label in env.labels)
+        of_super_classes = env._replace(num_classes=len(sizes), counts=sizes, labels=labels, super_classes=())
+        options = {name: value for name, value in env.learner.items() if name != "name"}
+        self.learner = LEARNERS[env.learner["name"]](of_super_classes, **options)
+        self.heads = {HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
+        self.register_buffer("numbers", torch.tensor(env.super_classes), persistent=False)  # (K,)
+        # fidelity: scad-counts
+        self.register_buffer("delta", local_shares(env.counts, env.super_classes), persistent=False)  # (S, K)
+        self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
+        self.register_buffer("super_prior", shares(sizes), persistent=False)  # (S,)
+
+    def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
+        """Return logits (n, K) - tau log pi - strength p Delta for the selected roles."""
+        if role.value not in self.adjusts:  # fidelity: scad-roles
+            return logits
+        posterior = self.posterior(step.out["eval" if role is Role.EVAL else "weak"])
+        return logits - logit_shift(self.prior, self.tau) - self.strength * posterior @ self.delta
+
+    def posterior(self, out: Output) -> Tensor:
+        """Return the probabilities (n, S) of the super-classes; no gradient."""
+        return (out.heads[HEAD].detach() - logit_shift(self.super_prior, self.super_tau)).softmax(-1)
+
+    def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
+        """Return the losses of the super-classes."""
+        own = self.step_of_super_classes(step)
+        network = fixed_network(own.out)
+        losses, _ = self.learner.step(own.batch, Models(network, network))
+        return {PREFIX + name: loss for name, loss in losses.items()}
+
+    def commit(self, step: Step, memo: Any) -> None:
+        """Update the state of the learner of the super-classes."""
+        self.learner.commit(self.step_of_super_classes(step))
+
+    def step_of_super_classes(self, step: Step) -> Step:
+        """Return the step of the super-classes: their labels, the outputs of their heads, and features as images."""
+        views = ("labeled", *self.learner.views.u)
+        heads = {view: step.out[view].heads for view in views}
+        extra = {view: {name: heads[view][PREFIX + name] for name in self.learner.heads} for view in views}
+        out = {view: Output(step.out[view].features, heads[view][HEAD], extra[view]) for view in views}
+        x, u = {"weak": out["labeled"].features}, {view: out[view].features for view in self.learner.views.u}
+        return Step(step.batch._replace(x=x, y=self.numbers[step.batch.y], u=u), out)
+
+
+def fixed_network(out: Mapping[str, Output]) -> Network:
+    """Return a network whose joint forward pass of these views gives these outputs, which are computed already."""
+    features, logits, heads = zip(*out.values(), strict=True)
+    joined = {name: torch.cat([each[name] for each in heads]) for name in heads[0]}
+    return cast(Network, lambda images: Output(torch.cat(features), torch.cat(logits), joined))
