@@ -26,7 +26,7 @@ class ModelLogits(NamedTuple):
     held_out_labels: IntArray  # (V,)
     unlabeled: FloatArray  # (M, K); empty if the split has no unlabeled images
     blank: FloatArray  # (K,) of a blank image
-    bias: FloatArray | str  # (K,) of the evaluated head, or the reason why it cannot be removed
+    bias: FloatArray | str  # (K,) that the bias of the head adds, or the reason why it cannot be removed
     labeled_shares: FloatArray  # (K,) of the classes among the labeled images
     assumed_shares: FloatArray  # (K,) of the classes that the predictions assume
 

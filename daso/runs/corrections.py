@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from daso.aliases import FloatArray, IntArray, Tree
 from daso.config.build import build
@@ -42,7 +42,7 @@ def _job(run: FinishedRun) -> Job:
 
 
 def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -> Tree:
-    trainer = build(job.config, data.resident, device, "eager", data.upstream)
+    trainer = build(job.config, data.resident, device, "eager", data.upstream, classes=data.store.classes)
     path = run.folder / WEIGHTS_FILE
     state = load_checkpoint(path, run.key, rebuild_hint(path))
     for name, module in {**trainer.models._asdict(), "learner": trainer.learner}.items():
@@ -55,29 +55,23 @@ def model_logits(trainer: Trainer) -> ModelLogits:
     """Return the evaluated logits of a trained model, and what their corrections need."""
     data, parts = trainer.data, [trainer.learner, *trainer.learner.chain]
     counts = np.array(data.labeled.counts(trainer.config["dataset"]["num_classes"], drawn=True))
-    labeled, head = counts / counts.sum(), evaluated_head(trainer)
-    outputs: list[Tensor] = []
-    hook = head.register_forward_hook(lambda module, inputs, output: outputs.append(output.float().cpu()))
-    test = _logits(trainer, data.test)
-    hook.remove()
+    labeled, balanced = counts / counts.sum(), any(part.balanced_predictions for part in parts)
     return ModelLogits(
-        test=test,
+        test=_logits(trainer, data.test),
         test_labels=_labels(data.test),
         held_out=_logits(trainer, data.validation),
         held_out_labels=_labels(data.validation),
         unlabeled=_logits(trainer, data.unlabeled),
-        blank=_blank_logits(trainer),
-        bias=removable_bias(head, test, torch.cat(outputs).double().numpy()),
+        blank=_blank_logits(trainer)[0],
+        bias=bias_effect(trainer),
         labeled_shares=labeled,
-        assumed_shares=np.full_like(labeled, 1 / len(labeled))
-        if any(part.balanced_predictions for part in parts)
-        else labeled,
+        assumed_shares=np.full_like(labeled, 1 / len(labeled)) if balanced else labeled,
     )
 
 
 def _logits(trainer: Trainer, pool: Pool) -> FloatArray:
-    result: FloatArray = trainer.predict(pool)[1].double().numpy()
-    return result
+    logits: FloatArray = trainer.predict(pool)[1].double().numpy()
+    return logits
 
 
 def _labels(pool: Pool) -> IntArray:
@@ -87,10 +81,11 @@ def _labels(pool: Pool) -> IntArray:
 
 @torch.no_grad()
 def _blank_logits(trainer: Trainer) -> FloatArray:
-    """Return the evaluated logits (K,) of a blank image, as Lee and Kim 2024 choose it: ones after normalisation."""
+    """Return the evaluated logits (2, K) of blank images: of ones after normalisation as in CDMAD, and of zeros."""
     for network in trainer.models:
         network.eval()
-    logits: FloatArray = trainer.learner.predict(trainer.loader.blank("ones"), trainer.models)[1][0].double().numpy()
+    images = torch.cat([trainer.loader.blank("ones"), trainer.loader.blank("zeros")])
+    logits: FloatArray = trainer.learner.predict(images, trainer.models)[1].double().cpu().numpy()
     return logits
 
 
@@ -102,17 +97,21 @@ def evaluated_head(trainer: Trainer) -> nn.Module:
     return head
 
 
-def removable_bias(head: nn.Module, logits: FloatArray, outputs: FloatArray) -> FloatArray | str:
-    """Return the bias (K,) of a head, or the reason why evaluated logits without it are not `logits` - bias.
+@torch.no_grad()
+def bias_effect(trainer: Trainer) -> FloatArray | str:
+    """Return what the bias of the evaluated head adds to evaluated logits (K,), or why it cannot be removed.
 
-    `logits` (n, K) are the evaluated ones of the images for which the head has returned `outputs` (n, K).
+    It adds itself, unless the method subtracts it again. It is measured on two images.
     """
+    head = evaluated_head(trainer)
     if not isinstance(head, nn.Linear):
         return "the evaluated head has several layers"
     if head.bias is None:
         return "the evaluated head has no bias"
-    constant = logits - outputs
-    if np.abs(constant - constant[:1]).max() > ROUNDING:
-        return "predictions are not those of one head"
-    bias: FloatArray = head.bias.detach().double().cpu().numpy()
-    return bias
+    with_bias, bias = _blank_logits(trainer), head.bias.clone()
+    head.bias.zero_()
+    effects: FloatArray = with_bias - _blank_logits(trainer)
+    head.bias.copy_(bias)
+    if np.abs(effects[1] - effects[0]).max() > ROUNDING:
+        return "the bias changes the logits of images in different ways"
+    return effects[0]

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from daso.errors import DataError
-from daso.runs.corrections import correct_runs, model_logits, removable_bias
+from daso.runs.corrections import bias_effect, correct_runs, model_logits
 from tests.configs import CPU
 from tests.engine.world import CONFIG, pool, trainer
 
 LA = {"name": "logit_adjustment", "tau": 1.0, "roles": ["eval"]}
 ABC = {"name": "abc", "threshold": 0.95, "epochs": 2, "targets": "refined"}
+CDMAD = {"name": "cdmad", "colour": "ones", "mode": "evaluation", "warmup": 2}
 BIAS = [0.25, -0.75]
 
 
@@ -34,7 +35,7 @@ def test_logits_are_the_evaluated_ones_of_each_part():
     assert (logits.test_labels.tolist(), logits.held_out_labels.tolist()) == ([0, 0, 1], [0, 1])
     np.testing.assert_allclose(logits.labeled_shares, [2 / 3, 1 / 3])
     np.testing.assert_array_equal(logits.assumed_shares, logits.labeled_shares)
-    assert logits.bias.tolist() == BIAS
+    np.testing.assert_allclose(logits.bias, BIAS, atol=1e-6)
 
 
 def test_blank_image_is_evaluated_as_an_input_of_ones():
@@ -58,7 +59,8 @@ def test_adjustment_in_evaluation_stays_and_predictions_assume_uniform_classes()
     plain, adjusted = model_logits(with_method()), model_logits(with_method(LA))
     shift = np.tile(-np.log([2 / 3, 1 / 3]), (3, 1))
     np.testing.assert_allclose(adjusted.test - plain.test, shift, rtol=1e-5)
-    assert (adjusted.bias.tolist(), adjusted.assumed_shares.tolist()) == (BIAS, [0.5, 0.5])
+    np.testing.assert_allclose(adjusted.bias, BIAS, atol=1e-6)
+    assert adjusted.assumed_shares.tolist() == [0.5, 0.5]
 
 
 def test_parts_without_images_have_no_logits():
@@ -66,6 +68,13 @@ def test_parts_without_images_have_no_logits():
     run.data = run.data._replace(unlabeled=pool([], 0), validation=pool([], 0))
     logits = model_logits(run)
     assert (logits.unlabeled.shape, logits.held_out.shape, len(logits.test)) == ((0, 2), (0, 2), 3)
+
+
+def test_bias_that_the_blank_image_removes_has_no_effect():
+    """CDMAD subtracts the logits of a blank image, and with them the bias; those of this image become zero."""
+    logits = model_logits(with_method(CDMAD))
+    np.testing.assert_allclose(logits.bias, [0, 0], atol=1e-6)
+    np.testing.assert_allclose(logits.blank, [0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -76,14 +85,22 @@ def test_parts_without_images_have_no_logits():
     ],
 )
 def test_head_without_one_bias_has_a_reason(head, reason):
-    assert removable_bias(head, np.zeros((3, 2)), np.zeros((3, 2))) == reason
+    run = with_method()
+    run.models.teacher.classifier = head
+    assert model_logits(run).bias == reason
 
 
-def test_predictions_that_are_not_those_of_one_head_have_a_reason():
-    head, outputs = nn.Linear(4, 2), np.array([[1.0, 2], [3, 4]])
-    assert removable_bias(head, outputs + [5, -1], outputs).tolist() == head.bias.tolist()
-    reason = "predictions are not those of one head"
-    assert removable_bias(head, 2 * outputs, outputs) == reason
+def test_bias_with_an_effect_that_depends_on_the_image_has_a_reason():
+    run = with_method()
+    predict = run.learner.predict
+    run.learner.predict = lambda images, models: [each**2 for each in predict(images, models)]
+    assert bias_effect(run) == "the bias changes the logits of images in different ways"
+
+
+def test_bias_of_the_model_stays():
+    run = with_method()
+    model_logits(run)
+    assert run.models.teacher.classifier.bias.tolist() == BIAS
 
 
 def test_missing_run_is_an_error(tmp_path, monkeypatch):
