@@ -15,7 +15,7 @@ from daso import paths
 from daso.aliases import IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
-from daso.config.build import encoder_of
+from daso.config.build import build_encoder
 from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
@@ -168,7 +168,7 @@ def _labeled(
 def _preprocessing(config: Tree) -> Preprocessing:
     """Return mean, std and filter of a network that is trained on images."""
     if states_preprocessing(config["protocol"]["network"]):
-        stated = encoder_of(config["protocol"]["network"]).preprocessing
+        stated = build_encoder(config).preprocessing
         assert stated is not None
         return stated
     dataset = config["dataset"]
@@ -180,7 +180,7 @@ def _encoded(
     config: Tree, store: Store, rows: IntArray, preprocessing: Preprocessing, tensors: Mapping[str, Tensor]
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
-    encoder = encoder_of(config["protocol"]["network"])
+    encoder = build_encoder(config)
     prefix = f"{MEMBER}.{config['seed']}.{ENCODER}"
     encoder.load_state_dict({n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)})
     encoder.eval().to(memory_format=encoder.layout)

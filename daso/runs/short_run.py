@@ -91,11 +91,11 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Lower a probability threshold so that an untrained network exceeds it."""
+    """Lower a probability threshold so that an untrained network exceeds it, and others in proportion."""
     if "threshold" in part:
         lower = 2 / classes
-        if "delta" in part:
-            part["delta"] *= lower / part["threshold"]
+        factor = lower / part["threshold"]
+        part |= {name: part[name] * factor for name in ("delta", "open_threshold") if name in part}
         part["threshold"] = lower
 
 
