@@ -92,8 +92,6 @@ def build(
     digest = load_encoder(student.encoder, weights, config["dataset"]) if weights else None
     initialise(student, config["draw_seed"])
     if "classifier_init" in protocol:
-        if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
-            raise ParamsError("classifier_init: zeros: not allowed with head: cosine, whose weights need a direction")
         initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
     if upstream.encoder is not None:
         student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
@@ -103,7 +101,9 @@ def build(
     columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
     optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
-    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+    run = Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+    _start_at_class_means(run)
+    return run
 
 
 def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[int, ...]:
@@ -116,12 +116,18 @@ def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:
     """Return the encoder that a configuration trains; `dim` is the number of features of a run on features."""
     network = config["protocol"]["network"]
-    return FeatureEncoder(dim, neck=network.get("neck")) if trains_on_features(network) else encoder_of(network)
+    if trains_on_features(network):
+        return FeatureEncoder(dim, neck=network.get("neck"))
+    return encoder_of(network, config["dataset"]["num_classes"], config["draw_seed"])
 
 
-def encoder_of(network: Mapping[str, Any]) -> Encoder:
-    """Return the encoder that the options of a network describe, whatever is trained of it."""
+def encoder_of(network: Mapping[str, Any], num_classes: int = 1, seed: int = 0) -> Encoder:
+    """Return the encoder that the options of a network describe, whatever is trained of it.
+
+    The number of classes and the seed decide the width and the first weights of adapters alone.
+    """
     encoder: Encoder = _make(NETWORKS, network)
+    encoder.add_adapters(num_classes, seed)
     return encoder
 
 
@@ -174,6 +180,17 @@ def build_network(
     group = config["protocol"].get("images_per_group")
     head = CosineClassifier if config["protocol"]["network"].get("head") == "cosine" else nn.Linear
     return Network(encoder, config["dataset"]["num_classes"], heads, precision, group, head)
+
+
+def _start_at_class_means(run: Trainer) -> None:
+    """Set the weights of a cosine classifier, in student and EMA model, to the class means of the labeled images."""
+    classifiers = [each.classifier for each in run.models if isinstance(each.classifier, CosineClassifier)]
+    if classifiers:
+        if "classifier_init" in run.config["protocol"]:
+            raise ParamsError("classifier_init: not allowed with head: cosine, which starts at class means; remove it")
+        features, labels = run.embed(run.data.labeled), run.data.labeled.labels.cpu()
+        for classifier in classifiers:
+            classifier.start_at_means(features, labels)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
