@@ -33,10 +33,11 @@ from daso.records import Env
 class UpstreamResults(NamedTuple):
     """Results of upstream runs that a run loads."""
 
-    encoder: Mapping[str, Tensor] | None = None  # state dict of a network
+    encoder: Mapping[str, Tensor] | None = None  # state dict of a network, of which the encoder is used
     options: Mapping[str, Any] = {}  # "component.option" -> value
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
     fit: Mapping[str, Any] = {}  # values of weight decay, tau and temperature, if they were fitted to the split
+    network: Mapping[str, Tensor] | None = None  # state dict of a network
 
 
 NO_UPSTREAM_RESULTS = UpstreamResults()
@@ -88,13 +89,10 @@ def build(
         learner.evaluation_model = "teacher"
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
-    weights = pretrained_weights(protocol["network"], weights_path)
-    digest = load_encoder(student.encoder, weights, config["dataset"]) if weights else None
-    initialise(student, config["draw_seed"])
-    if "classifier_init" in protocol:
-        initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
-    if upstream.encoder is not None:
-        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    digest = None
+    if weights := pretrained_weights(protocol["network"], weights_path):
+        digest = load_encoder(student.encoder, weights, config["dataset"])
+    _set_initial_weights(student, config, upstream)
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
@@ -102,7 +100,8 @@ def build(
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
     optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
     run = Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
-    _start_at_class_means(run)
+    if upstream.network is None:
+        _start_at_class_means(run)
     return run
 
 
@@ -111,6 +110,18 @@ def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[
     super_classes = dataset.get("super_classes", {})
     names = classes or sorted(name for names in super_classes.values() for name in names)[: dataset["num_classes"]]
     return super_class_numbers(super_classes, names) if super_classes else ()
+
+
+def _set_initial_weights(student: Network, config: Mapping[str, Any], upstream: UpstreamResults) -> None:
+    """Draw the weights of a network that are not pretrained, then load those of upstream runs."""
+    protocol, seed = config["protocol"], config["draw_seed"]
+    initialise(student, seed)
+    if "classifier_init" in protocol:
+        initialise_classifier(student.classifier, seed, protocol["classifier_init"])
+    if upstream.encoder is not None:
+        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    if upstream.network is not None:
+        student.load_trained(upstream.network)
 
 
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:

@@ -24,6 +24,7 @@ PROTOCOL_KEYS = (
     *("batch_size", "precision", "network", "classifier_init", "images_per_group"),
     *("teacher", "evaluation", "checkpoint_every"),
 )
+WEIGHT_DECAY = {"weight_decay", "decay_biases"}  # options of the optimizer that a plan's own optimizer leaves
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
 
@@ -267,8 +268,12 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     protocol, given = set_steps(_epochs(params, run, method["unlabeled_ratio"]), protocol, blocks)
     stage = _find_stage(run, method, protocol["steps"])
     method.setdefault("optimizer", {})  # a plan changes the optimizer of any method
-    apply(stage.changes, OptionSource(method_source.file, ("plan",)))
-    given = {key: value for key, value in given.items() if key not in stage.changes}
+    if stage.optimizer:
+        for option in optimizer.keys() - WEIGHT_DECAY:
+            del optimizer[option]
+    changes = {**stage.changes, **{f"optimizer.{option}": value for option, value in stage.optimizer.items()}}
+    apply(changes, OptionSource(method_source.file, ("plan",)))
+    given = {key: value for key, value in given.items() if key not in changes}
     return TracedMethod(method, protocol, optimizer, stage, sources, given)
 
 

@@ -164,6 +164,13 @@ class Network(nn.Module):
             self.evaluated_modules = [self.encoder]
         self.train(self.training)
 
+    def load_trained(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the state dict of a trained network; raises CheckpointError if the architectures differ."""
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(f"the network to train further differs from this one: {error}") from error
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode as `nn.Module.train` does, but frozen modules stay in evaluation mode."""
         super().train(mode)

@@ -94,6 +94,23 @@ def test_methods_with_a_cosine_classifier_start_at_the_class_means(method):
     assert not torch.allclose(run.models.student.classifier.weight, means / means.norm(dim=1, keepdim=True))
 
 
+@pytest.mark.parametrize("method", [*OWN_NECK, *OWN_HEAD, "alpha_tim"])
+def test_resumed_run_on_features_equals_whole_run(method, tmp_path):
+    config = {**resolve(BARE, Run("digits", "n20-m80-l20-u10r", "features", method, 0)), "key": "k"}
+    whole, first, second = (trainer(config, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20)))) for _ in range(3))
+    whole.advance(6)
+    first.advance(3)
+    first.save(tmp_path / "state.pt")
+    with torch.no_grad():
+        second.models.student.classifier.weight.normal_()
+    second.restore(tmp_path / "state.pt")
+    second.advance(6)
+    one, two = whole.written_tensors(), second.written_tensors()
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.evaluate() == second.evaluate()
+
+
 @pytest.mark.parametrize("method", sorted(PARAMS.methods.keys() - {*OWN_NECK, *OWN_HEAD}))
 def test_every_method_is_trained_or_refused_on_features(method):
     parts = components_of(method)

@@ -230,6 +230,7 @@ def test_zoo_has_every_method():
         "supervised_la_cosine",
         "loft",
         "loft_open",
+        "alpha_tim",
     }
 
 
