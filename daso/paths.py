@@ -10,6 +10,7 @@ from typing import Any
 from daso.errors import DasoError
 
 RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
+CORRECTIONS = "corrections"
 STORES, DRAWN_SPLITS, FEATURES, FITS = "data/store", "data/splits", "data/features", "data/fits"
 WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
@@ -59,6 +60,16 @@ def checkpoint_file(run: str, key: str) -> Path:
 def metrics_file(run: str) -> Path:
     """Return the path of a run's metrics."""
     return Path(METRICS, f"{run}.json")
+
+
+def corrections_file(run: str) -> Path:
+    """Return the path of the corrections of a run after training."""
+    return Path(CORRECTIONS, f"{run}.json")
+
+
+def corrected_suite(suite: str) -> Path:
+    """Return the path of an empty file, which exists once all runs of a suite have been corrected."""
+    return Path(CORRECTIONS, f"{suite}.done")
 
 
 def report_folder(suite: str) -> Path:

@@ -26,7 +26,10 @@ def known_env(config: Tree) -> dict[str, object]:
     """
     classes, setting, protocol = config["dataset"]["num_classes"], config["setting"], config["protocol"]
     known = {"num_classes": classes, "batch_size": protocol["batch_size"], "steps": protocol["steps"]}
-    known |= {"learner": config["method"]["learner"], "super_classes": config["dataset"].get("super_classes", ())}
+    known |= {
+        "learner": config["method"]["learner"]["name"],
+        "super_classes": config["dataset"].get("super_classes", ()),
+    }
     images = setting_sizes(setting, classes)
     if "counts" in images:
         known["drawn_counts"] = images["counts"]

@@ -14,6 +14,7 @@ LEARNERS = {
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
     "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "simpro": "daso.methods.learners.simpro:SimPro",
+    "loft": "daso.methods.learners.loft:LoFT",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "multi_view": "daso.methods.learners.multi_view:MultiView",
     "acr": "daso.methods.learners.acr:ACR",

@@ -17,7 +17,7 @@ from daso import paths
 from daso.aliases import Colour, IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
-from daso.config.build import build_encoder, encoder_of
+from daso.config.build import build_encoder
 from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
@@ -201,7 +201,7 @@ def _labeled(
 def _preprocessing(config: Tree) -> Preprocessing:
     """Return mean, std and filter of a network that is trained on images."""
     if states_preprocessing(config["protocol"]["network"]):
-        stated = encoder_of(config["protocol"]["network"]).preprocessing
+        stated = build_encoder(config).preprocessing
         assert stated is not None
         return stated
     dataset = config["dataset"]
@@ -213,8 +213,7 @@ def _encoded(
     config: Tree, store: Store, rows: IntArray, preprocessing: Preprocessing, tensors: Mapping[str, Tensor]
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
-    network = config["protocol"]["network"]
-    encoder = _encoder(encoder_of(network), tensors, f"{MEMBER}.{config['seed']}.{ENCODER}")
+    encoder = _encoder(build_encoder(config), tensors, f"{MEMBER}.{config['seed']}.{ENCODER}")
     view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
     blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
     images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)

@@ -117,8 +117,11 @@ def _member(
     network: Mapping[str, Any], state: Mapping[str, Tensor], shared: Encoder | None
 ) -> tuple[Encoder, nn.Linear]:
     """Return encoder and classifier of a member with its weights."""
-    encoder = encoder_of(network) if shared is None else FeatureEncoder(shared.feature_dim, neck=network.get("neck"))
     classes = len(state["classifier.weight"])
+    if shared is None:
+        encoder = encoder_of(network, classes)
+    else:
+        encoder = FeatureEncoder(shared.feature_dim, neck=network.get("neck"))
     kind = CosineClassifier if network.get("head") == "cosine" else nn.Linear
     classifier = kind(encoder.feature_dim, classes)
     encoder.load_state_dict(_below(state, ENCODER))

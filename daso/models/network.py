@@ -66,6 +66,9 @@ class Encoder(nn.Module):
         """Load weights from a file; an encoder that has the option `weights` implements this."""
         raise NotImplementedError
 
+    def add_adapters(self, num_classes: int, seed: int) -> None:
+        """Add the adapters that are trained in a frozen encoder, if its options state so; the seed draws weights."""
+
 
 class Network(nn.Module):
     """Encoder, linear classifier and further heads: images (n, 3, H, W) -> Output.

@@ -103,7 +103,7 @@ def train(jobs: Sequence[Job], execution: Execution) -> None:
         if weights := pretrained_weights(job.config["protocol"]["network"], job.weights):
             weights.verify()
     with _explain_out_of_memory("images", execution):
-        data = _load(jobs, execution.device)
+        data = load_data(jobs, execution.device)
     diverged: list[DivergedError] = []
     with Stop() as stop:
         runs = (_run(job, part, execution, stop, diverged) for job, part in zip(jobs, data, strict=True))
@@ -126,7 +126,7 @@ def _explain_out_of_memory(what: str, execution: Execution) -> Iterator[None]:
         raise DasoError(f"{what}: {line}; {fix}, and {resume}") from error
 
 
-def _load(jobs: Sequence[Job], device: torch.device) -> list[Data]:
+def load_data(jobs: Sequence[Job], device: torch.device) -> list[Data]:
     """Return the data of every job; jobs with the same images share them on the device."""
     stores = {folder: verify_store(folder) for folder in dict.fromkeys(job.store for job in jobs)}
     splits = [check_split(job.split, stores[job.store], job.config["split_config_sha256"]) for job in jobs]

@@ -8,12 +8,12 @@ from daso.schema import describe
 BOUNDS = {
     "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
     "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
-    "crest.last_temperature acr.threshold decon.threshold simpro.threshold ccl.threshold "
+    "loft.threshold crest.last_temperature acr.threshold decon.threshold simpro.threshold ccl.threshold "
     "wide_resnet.norm_momentum",
     "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum "
     "acr.momentum decon.momentum simpro.momentum adello.momentum ccl.momentum ccl.unlabeled_momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature "
-    "adello.alpha_min",
+    "adello.alpha_min loft.open_threshold",
     "'distribution' or a number in [0, 1]": "daso.blend",
     "'passes' or a number above 0": "simpro.labeled_weight",
     "'estimated' or a number above 0": "adello.temperature",
@@ -25,7 +25,7 @@ BOUNDS = {
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
     "debias.strength adello.weight crest.exponent simpro.tau acr.tau decon.tau decon.pseudo_label_tau "
-    "decon.weight_tau scad.tau scad.strength scad.super_tau "
+    "decon.weight_tau scad.tau scad.strength scad.super_tau loft.hard_weight loft.soft_weight "
     "ccl.tau ccl.weight ccl.smoothed_weight ccl.reliable_weight alpha_tim.conditional alpha_tim.marginal",
     f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup acr.warmup adello.warmup "
     "cdmad.warmup ccl.warmup",

@@ -85,11 +85,11 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
     )
     monkeypatch.setattr(training, "load_all", lambda *args: ["resident"])
     paths = [tmp_path / name for name in ("store", "split", "out", "scratch")]
-    (data,) = training._load([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)
+    (data,) = training.load_data([Job({**CONFIG, "method": SUPERVISED}, *paths)], CPU)
     assert data.resident == "resident"
     jobs = [Job({**CONFIG, "method": method}, *paths) for method in (SUPERVISED, CONFIG["method"])]
     with pytest.raises(DataError, match=r"split: no unlabeled images, which method 'm' requires; change the number"):
-        training._load(jobs, CPU)
+        training.load_data(jobs, CPU)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def tiny_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     loaded = Data(None, None, trainer().data, training.UpstreamResults())
     monkeypatch.setattr(training, "check_code", lambda config: None)
-    monkeypatch.setattr(training, "_load", lambda jobs, device: [loaded] * len(jobs))
+    monkeypatch.setattr(training, "load_data", lambda jobs, device: [loaded] * len(jobs))
     monkeypatch.setattr(training, "describe_environment", lambda device: {})
 
 
@@ -186,7 +186,7 @@ def test_images_too_large_for_the_gpu_end_in_one_line(monkeypatch):
     def load(jobs, device):
         raise torch.OutOfMemoryError(NO_MEMORY)
 
-    monkeypatch.setattr(training, "_load", load)
+    monkeypatch.setattr(training, "load_data", load)
     with pytest.raises(DasoError, match=r"^images: out of GPU memory: 20\.00 MiB needed, .* free; lower DASO_SLOTS or"):
         training.train([], Execution(CPU))
 

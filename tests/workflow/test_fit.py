@@ -96,7 +96,7 @@ def test_fitted_values_reach_the_runs_and_their_metrics(fitted):
     before = {method: result(fitted, method)["files"]["final.pt"] for method in METHODS}
     fitted.edit("protocols/tiny.yaml", lambda tree: tree["fit"].update(weight_decay=[0.0]))
     rebuilt = (f"{rule} {method}" for rule in ("train", "evaluate") for method in METHODS)
-    assert planned(fitted) == {"fit", "derive self_training_la", *rebuilt, "report tiny"}
+    assert planned(fitted) == {"fit", "derive self_training_la", *rebuilt, "correct tiny", "report tiny"}
     fitted.snakemake()
     assert all(result(fitted, method)["files"]["final.pt"] != before[method] for method in METHODS)
 
