@@ -8,9 +8,9 @@ from typing import Any
 from daso.aliases import Tree
 from daso.config.fit import fitted_options
 from daso.config.network import evaluated_model
-from daso.config.params import Params
+from daso.config.params import WEIGHT_DECAY, Params
 from daso.config.registry import ADDONS, LEARNERS
-from daso.config.resolve import WEIGHT_DECAY, Run, resolve, table_protocol, trained_run
+from daso.config.resolve import Run, resolve, table_protocol, trained_run
 from daso.config.signature import attribute
 from daso.config.stages import plan_of
 

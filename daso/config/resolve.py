@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, view_augment, without_defaults
-from daso.config.params import Params, components, copy_tree, set_option
+from daso.config.params import WEIGHT_DECAY, Params, components, copy_tree, set_option
 from daso.config.protocol_where import matching, protocol_in, setting_place
 from daso.config.registry import trains_on_features
 from daso.config.stages import plan_config, stages_of, trained_setting
@@ -24,7 +24,6 @@ PROTOCOL_KEYS = (
     *("batch_size", "precision", "network", "classifier_init", "images_per_group"),
     *("teacher", "evaluation", "checkpoint_every"),
 )
-WEIGHT_DECAY = {"weight_decay", "decay_biases"}  # options of the optimizer that a plan's own optimizer leaves
 MAX_SEED = 2**32 - 1  # the largest seed of numpy's legacy generator
 
 
