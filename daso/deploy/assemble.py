@@ -33,6 +33,7 @@ from daso.data.super_classes import super_class_names
 from daso.deploy.calibration import Calibration, calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
+from daso.deploy.super_class_head import super_class_tensors
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.feature_pool import standardised_blanks
 from daso.errors import DasoError, DataError
@@ -133,8 +134,6 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
-    if any(addon["name"] == "scad" and "eval" in addon["roles"] for addon in method["addons"]):
-        raise DasoError(f"{config['run']}: its logits depend on a second head; name a run of another method")
     blank_logits = partial(_blank_logits, config, store, weights)
     trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits)
     components = [(import_component(registry[part["name"]]), part) for registry, part in parts]
@@ -146,7 +145,7 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
                 "another method or network"
             )
         weights["classifier.bias"] = weights["classifier.bias"] + torch.stack(added).sum(0)
-    return weights
+    return weights | super_class_tensors(config, state, trained.counts, run.result["classes"])
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from daso.ops.confusion import confusion, recall, top1
 from daso.ops.reliability import log_softmax, reliability
 
 TAUS = tuple(step / 4 for step in range(-4, 13))  # from which tau is chosen: -1, -0.75, ..., 3
-MAX_ROUNDS, TOLERANCE = 1000, 1e-8  # of the estimate of class shares
+MAX_ROUNDS, CONVERGED = 1000, 1e-8  # of the estimate of class shares
 LEAST_SHARE = 1e-9  # of a class that no unlabeled image seems to show
 
 
@@ -91,7 +91,7 @@ def estimate_shares(log_probabilities: FloatArray, assumed: FloatArray) -> Float
     for _ in range(MAX_ROUNDS):
         joint = likelihood * shares
         updated: FloatArray = (joint / joint.sum(1, keepdims=True)).mean(0)
-        if np.abs(updated - shares).max() < TOLERANCE:
+        if np.abs(updated - shares).max() < CONVERGED:
             return updated
         shares = updated
     return shares

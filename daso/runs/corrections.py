@@ -114,4 +114,5 @@ def bias_effect(trainer: Trainer) -> FloatArray | str:
     head.bias.copy_(bias)
     if np.abs(effects[1] - effects[0]).max() > ROUNDING:
         return "the bias changes the logits of images in different ways"
-    return effects[0]
+    of_first: FloatArray = effects[0]
+    return of_first

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Refine
+from daso.methods.base import AddOn, Learner, Refine, Trained
 from daso.models.network import Models, Network
 from daso.ops.distributions import logit_shift, shares
 from daso.ops.super_classes import local_shares, super_class_sizes
@@ -70,6 +70,11 @@ class SCAD(AddOn):
         self.register_buffer("delta", local_shares(env.counts, env.super_classes), persistent=False)  # (S, K)
         self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("super_prior", shares(sizes), persistent=False)  # (S,)
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return - tau log pi (K,) with the role `eval`; the rest of the adjustment depends on the image."""
+        return -logit_shift(shares(trained.counts), options["tau"]) if "eval" in options["roles"] else None
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) - tau log pi - strength p Delta for the selected roles."""
