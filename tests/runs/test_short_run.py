@@ -57,7 +57,16 @@ def test_short_run_reaches_every_phase_of_a_whole_run(tmp_path):
 
 @pytest.mark.parametrize(
     "recipe",
-    ["fixmatch_daso", "simmatch", "pseudo_label", "usadtm", "multi_view_debias", "fixmatch_abc", "fixmatch_boss"],
+    [
+        "fixmatch_daso",
+        "simmatch",
+        "pseudo_label",
+        "usadtm",
+        "multi_view_debias",
+        "fixmatch_abc",
+        "fixmatch_boss",
+        "loft_linear",
+    ],
 )
 def test_short_run_has_pseudo_labels_above_and_below_the_threshold(tmp_path, recipe):
     """Otherwise the consistency loss or the mask would not be compared."""
