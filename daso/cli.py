@@ -23,6 +23,7 @@ PANELS: dict[str, list[click.Command]] = {
     "Look": [inspect.list_, inspect.explain, inspect.cell],
     "Results": [
         results.report,
+        train.corrections,
         results.contradictions,
         results.adopt,
         results.revalidate,

@@ -10,6 +10,7 @@ from typing import Any
 from daso.errors import DasoError
 
 RUNS, SCRATCH, METRICS, REPORTS = "runs", "scratch", "metrics", "reports"
+CORRECTIONS = "corrections"
 STORES, DRAWN_SPLITS, FEATURES, FITS = "data/store", "data/splits", "data/features", "data/fits"
 WORKFLOW = ("data", RUNS, METRICS, REPORTS)  # folders that Snakemake writes
 DRAFTS = "drafts"  # folder of results of commands that are run by hand
@@ -21,7 +22,8 @@ CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "hist
 ROWS_FILE = "rows.bin"  # of features
 RECOMMENDED_FILE = "recommended.json"  # of a report, beside its tables: the recommended models of a suite with controls
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
-UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
+# Key of a plan -> file of the upstream run.
+UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "network": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}
 
 
 def store_folder(dataset: str) -> Path:
@@ -58,6 +60,16 @@ def checkpoint_file(run: str, key: str) -> Path:
 def metrics_file(run: str) -> Path:
     """Return the path of a run's metrics."""
     return Path(METRICS, f"{run}.json")
+
+
+def corrections_file(run: str) -> Path:
+    """Return the path of the corrections of a run after training."""
+    return Path(CORRECTIONS, f"{run}.json")
+
+
+def corrected_suite(suite: str) -> Path:
+    """Return the path of an empty file, which exists once all runs of a suite have been corrected."""
+    return Path(CORRECTIONS, f"{suite}.done")
 
 
 def report_folder(suite: str) -> Path:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--scratch", type=PATH, help="Folder for the checkpoint.")
 @click.option("--resume", type=EXISTING_FILE, help="Checkpoint to start from; default: the one in --scratch, if any.")
 @click.option("--encoder", type=PATH, help="final.pt of the upstream run whose encoder is loaded.")
+@click.option("--network", type=PATH, help="final.pt of the upstream run whose network is trained further.")
 @click.option("--estimate", type=PATH, help="Class sizes estimated by the upstream run, estimate.json.")
 @click.option("--features", type=PATH, help="Manifest of the features of the images, if the run trains on them.")
 @click.option("--fit", type=PATH, help="Weight decay and tau fitted to the drawn split, if the run uses them.")
@@ -124,6 +125,48 @@ def evaluate(run: Path, run_key: str | None, store: Path | None, out: Path) -> N
 
     metrics = run_metrics(run, run_key, store)
     write_file(out, checksummed(metrics))
+
+
+@command("daso corrections digits/n20-m80-l20-u10r/quickstart/fixmatch/s0")
+@click.argument("runs", nargs=-1, metavar="RUN...", help=f"{RUN_ID}; the results are printed.", shell_complete=run_ids)
+@click.option("--keys", type=PATH, help="Keys of the results by run (JSON; - is stdin), set by the workflow.")
+@click.option("--out", type=PATH, help="Folder for the results of the runs that have a key.")
+@device
+def corrections(runs: tuple[str, ...], keys: Path | None, out: Path | None, device: str) -> None:
+    """Correct the predictions of finished runs after training.
+
+    Measures accuracy and calibration on the test images after each of four corrections: logit adjustment fitted to
+    held-out labels, a blank image, the head without its bias, and the class shares of the unlabeled images. Nothing is
+    trained.
+    """
+    from daso.engine.lock import device_slot
+
+    if not runs and not (keys and out):
+        raise DasoError("corrections: expected runs, or --keys and --out; give one of these")
+    key_of = configuration(keys) if keys and out else {}
+    with device_slot() if device in ("auto", "cuda") else nullcontext():
+        from daso.data.files import checksummed, write_file
+        from daso.engine.environment import choose_device
+        from daso.runs.corrections import correct_runs
+
+        for result in correct_runs([*runs, *key_of], choose_device(device)):
+            run = result["run"]
+            if out and run in key_of:
+                write_file(out / f"{run}.json", checksummed({**result, "key": key_of[run]}))
+            else:
+                click.echo(_corrections_text(result), nl=False)
+
+
+def _corrections_text(result: Mapping[str, Any]) -> str:
+    """Return a line for each correction of a run, in percent, with fitted values or the reason for none."""
+    from daso.config.explain import align_columns
+
+    rows: list[tuple[str, ...]] = [(result["run"],), ("correction", "accuracy", "balanced", "ECE", "")]
+    for name, entry in result["corrections"].items():
+        numbers = (entry.get(measure) for measure in ("accuracy", "balanced_accuracy", "ece"))
+        note = entry.get("reason") or (f"tau {entry['tau']:g}" if "tau" in entry else "")
+        rows.append((name, *("" if value is None else f"{100 * value:.1f}" for value in numbers), note))
+    return align_columns(rows)
 
 
 @command("daso resolve digits/n20-m80-l20-u10r/quickstart/fixmatch_daso/s0")

@@ -48,6 +48,7 @@ ENTRIES = {
     "fit": ("daso.runs.fit",),
     "train": TRAIN,
     "evaluate": ("daso.engine.metrics",),
+    "corrections": ("daso.runs.corrections",),
     "report": ("daso.report.suite_report",),
     "contradictions": ("daso.report.contradictions_page",),
     "derive": ("daso.data.derive",),
@@ -165,12 +166,20 @@ class Keys:
         oracle = read_oracle_record(self.params.root.parent / paths.store(run.id))
         return self._key("evaluate", [] if oracle is None else [oracle[SHA256]], self.train(run))
 
+    def corrections(self, run: Run) -> str:
+        """Return the key of the corrections of a run after training."""
+        return self._key("corrections", [], self.train(run))
+
     def report(self, suite: str) -> str:
-        """Return the key of a suite's report: tables, texts, templates, archived runs, cost, reference and metrics."""
-        metrics = (self.evaluate(run) for run in runs(self.params, suite))
+        """Return the key of a suite's report: tables, texts, templates, archived runs, cost, reference and its inputs.
+
+        These are the metrics and the corrections of its runs.
+        """
+        own = runs(self.params, suite)
+        made_from = [key for run in own for key in (self.evaluate(run), self.corrections(run))]
         paths = [self.params.root.parent / folder / f"{suite}.json" for folder in (PLANS_FOLDER, REFERENCES)]
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths]
-        return self._key("report", [expand_suite(self.params, suite), self._report_files, digests], *metrics)
+        return self._key("report", [expand_suite(self.params, suite), self._report_files, digests], *made_from)
 
     def contradictions(self) -> str:
         """Return the key of the page of contradictions: published numbers, their sources and templates."""

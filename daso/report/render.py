@@ -21,6 +21,7 @@ from daso.report.headline import build_headline
 from daso.report.results import curves, verdicts
 from daso.report.results.collect import Cell, cell_numbers, collect, numbers_text
 from daso.report.results.controls import recommended_content, unlabeled_verdicts
+from daso.report.results.corrections import with_corrections
 from daso.report.results.judged import judge_cells
 from daso.report.results.project import read_project, training_commits
 from daso.report.results.published import PUBLISHED_RUNS, read_published
@@ -64,6 +65,7 @@ def build_report(
     shared: Mapping[str, int] | None = None,
     reference: Reference | None = None,
     rounds: RoundRecords = NO_RECORDS,
+    corrections: Path | None = None,
 ) -> None:
     """Write pages, `summary.txt`, `metrics.json`, the CSV files and the folder `tables` of a suite into `out`.
 
@@ -72,10 +74,11 @@ def build_report(
     test images are shown. `forecast` are the expected times of the runs (see `report.tables.forecasts`), `home` is the
     path from `out` to the working copy, for links. `upstream` are the runs that they depend on, and `shared` the number
     of runs that other suites have in common with this one. `reference` are the numbers that this project measured,
-    `rounds` the records of rounds of labeling. The same inputs give the same bytes. Raises DataError for an unusable
-    file.
+    `rounds` the records of rounds of labeling, `corrections` is the folder of the corrections of runs after training.
+    The same inputs give the same bytes. Raises DataError for an unusable file.
     """
     cells = collect(suite, metrics, scratch, expected_keys, archived)
+    cells = with_corrections(cells, corrections, suite["name"]) if corrections else cells
     published_rows = read_published(published)
     judged_cells = judge_cells(suite, cells, published_rows)
     unlabeled, labeled = unlabeled_verdicts(suite, cells), round_differences(rounds)

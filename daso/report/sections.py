@@ -26,6 +26,7 @@ from daso.report.tables.accuracy import accuracy_table, format_setting
 from daso.report.tables.calibration import calibration_table
 from daso.report.tables.class_results import class_groups_table, classes_table
 from daso.report.tables.controls import unlabeled_table
+from daso.report.tables.corrections import corrections_table
 from daso.report.tables.differences import differences_table
 from daso.report.tables.errors import errors_table
 from daso.report.tables.fit import fit_table
@@ -139,12 +140,13 @@ def run_tables(
     titles: Mapping[str, str],
     has_analyses: bool,
 ) -> list[Table]:
-    """Return the tables of any suite's table: gains, measures and speed of its runs."""
+    """Return the tables of any suite's table: gains, measures, corrections and speed of its runs."""
     cells = [judged.cell for judged in judged_cells]
     return [
         gains_table(data.table, judged_cells, titles),
         ranks_table(data.table, judged_cells),
         measures_table(cells, titles, data.division),
+        corrections_table(cells, titles),
         speed_table(cells, titles),
         forecast_table(cells, forecast, titles),
         *([pseudo_label_table(cells, titles)] if has_analyses else []),

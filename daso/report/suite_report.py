@@ -11,7 +11,7 @@ from daso.config.params import Params
 from daso.config.resolve import Run, expand_suite, resolve, runs, with_upstream
 from daso.data.files import checksummed, write_file
 from daso.data.run_files import load_finished_run
-from daso.paths import METRICS, RESULT_FILE, RUNS, SCRATCH, STORES, run_folder
+from daso.paths import CORRECTIONS, METRICS, RESULT_FILE, RUNS, SCRATCH, STORES, run_folder
 from daso.report.render import build_report
 from daso.report.results.collect import collect
 from daso.report.results.published import PUBLISHED
@@ -24,9 +24,9 @@ from daso.report.tables import forecasts
 def write_report(suite: str, out: Path) -> None:
     """Write a suite's report into `out`; metrics of a configuration other than that in params/ are left out as stale.
 
-    Reads `params/`, `metrics/`, `runs/`, `scratch/`, `data/store/`, `journal/plans/`, `journal/rounds/`,
-    `reports/measured/` and `reports/reference/` in the working folder. Raises ParamsError for an unknown suite and
-    DataError for an unusable file.
+    Reads `params/`, `metrics/`, `corrections/`, `runs/`, `scratch/`, `data/store/`, `journal/plans/`,
+    `journal/rounds/`, `reports/measured/` and `reports/reference/` in the working folder. Raises ParamsError for an
+    unknown suite and DataError for an unusable file.
     """
     params = load_params()
     keys, own, reference = Keys(params), runs(params, suite), read_reference(suite)
@@ -44,6 +44,7 @@ def write_report(suite: str, out: Path) -> None:
         upstream=_upstream(params, keys, own),
         shared=_shared(params, suite, own),
         reference=reference,
+        corrections=Path(CORRECTIONS),
         rounds=read_records(suite, metrics_digest(run.id for run in own)),
         expected_keys={run.id: keys.train(run) for run in own},
     )

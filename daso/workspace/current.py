@@ -29,14 +29,16 @@ from daso.paths import (
     MANIFEST,
     RESULT_FILE,
     SPLIT_FILE,
+    WEIGHTS_FILE,
     checkpoint_file,
+    corrections_file,
     metrics_file,
     report_folder,
     run_folder,
     split_file,
     store_folder,
 )
-from daso.report.results.round_records import metrics_digest, other_records
+from daso.report.results.round_records import metrics_digest, other_records, recorded_checksum
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 REPORT_FILES = ("index.html", "report.md", "summary.txt", "metrics.json", "cells.csv", "runs.csv", "history.csv")
@@ -118,9 +120,21 @@ class Current:
             return True
         return all(metrics.get(name) == result.get(name) for name in ("files", "speed", "provenance"))
 
+    def corrected(self, run: Run) -> bool:
+        """Return True if the corrections of a run have its key and agree with its weights."""
+        path = corrections_file(run.id)
+        if not (self.trained(run) and path.exists()):
+            return False
+        try:
+            corrections = read_json(path, "file of corrections")
+            weights = load_finished_run(run_folder(run.id), name=run.id).result["files"][WEIGHTS_FILE]
+        except DataError:
+            return True
+        return corrections.get("key") == self.keys.corrections(run) and corrections.get("weights") == weights
+
     def reported(self, suite: str) -> bool:
-        """Return True if the report of a suite was made from the present metrics of its runs."""
-        if not all(self.evaluated(run) for run in runs(self.keys.params, suite)):
+        """Return True if the report of a suite was made from the present metrics and corrections of its runs."""
+        if not all(self.evaluated(run) and self.corrected(run) for run in runs(self.keys.params, suite)):
             return False
         folder = report_folder(suite)
         names = shown_names(self.keys.params, suite) or _recorded_names(folder / "key")
@@ -134,14 +148,16 @@ class Current:
 
 
 def report_key(params: Params, suite: str, key: str, names: str) -> str:
-    """Return the first part of a report's key file: its key, a digest of the checksums of its runs' metrics, and names.
+    """Return the first part of a report's key file: its key, a digest of the files that it is made from, and names.
 
-    The metrics of a run may change under the same key, for example if it is trained again on a different device.
-    `names` is the digest of `shown_names`. Earlier rounds of labeling are part of the report, see `round_records`.
+    The metrics of a run may change under the same key, for example if it is trained again on a different device, and
+    the corrections with them. `names` is the digest of `shown_names`. Earlier rounds of labeling are part of the
+    report, see `round_records`.
     """
-    metrics = metrics_digest(run.id for run in runs(params, suite))
-    rounds = other_records(suite, metrics)
-    return f"{key} {digest([metrics, *rounds])[:16] if rounds else metrics} {names or MISSING}"
+    own = [run.id for run in runs(params, suite)]
+    metrics, corrections = metrics_digest(own), [recorded_checksum(corrections_file(run)) for run in own]
+    made_from = [metrics, corrections, *other_records(suite, metrics)]
+    return f"{key} {digest(made_from)[:16]} {names or MISSING}"
 
 
 def shown_names(params: Params, suite: str) -> str:

@@ -18,6 +18,7 @@ from daso.data.weights import run_named
 from daso.errors import DataError
 from daso.paths import (
     CONTRADICTIONS,
+    CORRECTIONS,
     DRAWN_SPLITS,
     FEATURES,
     FITS,
@@ -37,15 +38,16 @@ _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake
 
 
 def unreferenced(*, delete: bool = False) -> list[Path]:
-    """Return the images, splits, files of runs and reports that no suite refers to; delete them if `delete`."""
+    """Return the images, splits, files of runs and suites that no suite refers to; delete them if `delete`."""
     params = load_params()
     named = set(with_upstream(params, (run for suite in params.suites for run in runs(params, suite))))
     datasets = {name for run in named for name in stores_of(params, run.dataset, run.setting)}
     reports = {page.parent for page in Path(REPORTS).glob("*/index.html")}
     reports -= {report_folder(name) for name in (*params.suites, CONTRADICTIONS)}
+    corrected = {path for path in Path(CORRECTIONS).glob("*.done") if path.stem not in params.suites}
     loaded = {run_named(protocol["network"]) for protocol in params.protocols.values()}
     kept = {run.id for run in named} | loaded
-    stale_paths = sorted({*_data(params, named, datasets), *_run_files(kept), *reports})
+    stale_paths = sorted({*_data(params, named, datasets), *_run_files(kept), *corrected, *reports})
     for path in stale_paths if delete else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -105,6 +107,7 @@ def _run_files(named: set[str]) -> Iterator[Path]:
         (SCRATCH, ".lock"),
         (METRICS, ".json"),
         (METRICS, ".key"),
+        (CORRECTIONS, ".json"),
         ("journal", ".json"),
     ):
         for path in Path(folder).glob(f"*/*/*/*/s*{suffix}"):

@@ -23,12 +23,21 @@ from daso.data.split import check_split
 from daso.data.store import verify_store
 from daso.engine import journal
 from daso.errors import DasoError
-from daso.paths import metrics_file, rebuild_hint, report_folder, run_folder, store_folder
+from daso.paths import (
+    WEIGHTS_FILE,
+    corrections_file,
+    metrics_file,
+    rebuild_hint,
+    report_folder,
+    run_folder,
+    store_folder,
+)
+from daso.report.results.corrections import fix_of_corrections, read_corrections
 from daso.report.suite_report import write_report
 from daso.workspace.redistribution import check_ignored
 
 # All outputs of a suite; rule `all` alone does not list the inputs of current results.
-TARGETS = ("data", "features", "splits", "fits", "runs", "metrics", "all")
+TARGETS = ("data", "features", "splits", "fits", "runs", "metrics", "corrections", "all")
 JOB_COUNT = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # rule and number of jobs in Snakemake's table
 FOR_GIT = ("dvc.lock", "journal", "params")
 
@@ -54,7 +63,7 @@ def publish(suite: str | None = None) -> Iterator[str]:
     for run, result in _verified_results(params).items():
         journal.record_result(journal.entry_path(run), result)
     _call("dvc", "commit", "--force")
-    yield f"recorded in dvc.lock: data, features, splits, fits, runs, metrics and reports/{params.suite}"
+    yield f"recorded in dvc.lock: data, features, splits, fits, runs, metrics, corrections and reports/{params.suite}"
     yield from _push()
     yield from _git_commands(params.suite)
 
@@ -94,6 +103,9 @@ def _verified_results(params: Params) -> dict[str, dict[str, Any]]:
         path = metrics_file(run.id)
         if read_checksummed(path, "metrics file").get("files") != results[run.id]["files"]:
             raise DasoError(f"{path}: not the metrics of runs/{run.id}; {rebuild_hint(path)}")
+        path = corrections_file(run.id)
+        if read_corrections(path, run.id, params.suite).get("weights") != results[run.id]["files"][WEIGHTS_FILE]:
+            raise DasoError(f"{path}: not the corrections of runs/{run.id}; {fix_of_corrections(params.suite)}")
     _check_report(params.suite)
     return results
 

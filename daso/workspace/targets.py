@@ -9,12 +9,13 @@ from pathlib import Path
 from daso.config.params import Params
 from daso.config.resolve import parse_run, suite_of
 from daso.errors import ParamsError, did_you_mean
-from daso.paths import CONTRADICTIONS
+from daso.paths import CONTRADICTIONS, CORRECTIONS
 from daso.workspace.workflow_lock import snakemake_options
 
 _logger = logging.getLogger(__name__)  # not the root logger, to which Snakemake's messages go too
 
-RULES = ("all", "data", "features", "splits", "fits", "runs", "metrics", CONTRADICTIONS)  # rules without wildcards
+# Rules without wildcards.
+RULES = ("all", "data", "features", "splits", "fits", "runs", "metrics", CORRECTIONS, CONTRADICTIONS)
 
 
 def check_targets(params: Params, targets: Iterable[str]) -> None:
@@ -27,8 +28,8 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
         match Path(target).parts:
             case [_]:
                 raise ParamsError(f"{target}: unknown rule or suite{did_you_mean(target, [*RULES, *params.suites])}")
-            case ["reports", suite, *_] if suite != CONTRADICTIONS:
-                suite_of(params, suite)
+            case ["reports", suite, *_] | ["corrections", suite] if suite != CONTRADICTIONS:
+                suite_of(params, suite.removesuffix(".done"))
             case ["data", "store", dataset, *_]:
                 _check_known("dataset", dataset, params.datasets)
             case ["data", "features", dataset, protocol, *_]:

@@ -31,11 +31,13 @@ FILES = {
     "methods/memory.py": "",
     "models/small_convnet.py": "",
     "models/wide_resnet.py": "",
+    "ops/corrections.py": "",
     "ops/losses.py": "",
     "report/suite_report.py": "",
+    "runs/corrections.py": "from daso.engine import train\nfrom daso.ops import corrections\n",
     "../reports/templates/page.html.j2": "a template",
 }
-STAGES = ("data", "split", "train", "evaluate", "report")
+STAGES = ("data", "split", "train", "evaluate", "corrections", "report")
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def state(params, tmp_path):
             "split": {run.seed: keys.split(run.dataset, run.setting, run.seed) for run in smoke},
             "train": {f"{run.method}/{run.seed}": keys.train(run) for run in smoke},
             "evaluate": {f"{run.method}/{run.seed}": keys.evaluate(run) for run in smoke},
+            "corrections": {f"{run.method}/{run.seed}": keys.corrections(run) for run in smoke},
             "report": {"smoke": keys.report("smoke")},
         }
 
@@ -90,7 +93,7 @@ REPORT = {"report": {"smoke"}}
 
 
 def of(*methods):
-    return {"train": set(methods), "evaluate": set(methods), **REPORT}
+    return {**dict.fromkeys(("train", "evaluate", "corrections"), set(methods)), **REPORT}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,8 @@ def test_change_of_params_changes_the_keys_that_depend_on_it(state, file, edit, 
         ("models/small_convnet.py", of(*ALL)),
         ("models/wide_resnet.py", {}),
         ("config/registry.py", {}),
+        ("runs/corrections.py", {"corrections": ALL, **REPORT}),
+        ("ops/corrections.py", {"corrections": ALL, **REPORT}),
         ("report/suite_report.py", REPORT),
         ("../reports/templates/page.html.j2", REPORT),
         ("../docs/fidelity.md", REPORT),
@@ -249,11 +254,10 @@ def test_resolved_configuration_has_its_key(params, state):
     assert len(keys.train(run)) == 16
 
 
-def test_only_encoding_fits_and_training_import_torch():
+def test_only_encoding_fits_training_and_corrections_import_torch():
     """An import of torch takes seconds, and the workflow starts a process for each split and each run's metrics."""
-    entries = [
-        entry for stage, modules in ENTRIES.items() if stage not in ("encode", "fit", "train") for entry in modules
-    ]
+    computing = ("encode", "fit", "train", "corrections")
+    entries = [entry for stage, modules in ENTRIES.items() if stage not in computing for entry in modules]
     code = f"import sys, {', '.join(entries)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 

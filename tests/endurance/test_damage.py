@@ -39,6 +39,7 @@ READERS = {
     f"runs/{RUN}/predictions.npz": (f"runs/{OTHER}/predictions.npz", (EVALUATE,)),
     f"runs/{RUN}/train.json": (f"runs/{OTHER}/train.json", (EVALUATE, KEEP)),
     METRICS: (f"metrics/{OTHER}.json", (REPORT, KEEP)),
+    f"corrections/{RUN}.json": (f"corrections/{OTHER}.json", (REPORT,)),
 }
 DAMAGES = ("bit", "head", "tail", "cut", "zeroes", "other")
 
@@ -68,7 +69,7 @@ def error_line(project, argv, path):
 def results(project):
     """Return everything that must be reproduced exactly: all outputs except pages, times and provenance."""
     contents, of_times = {}, {"index.html", "report.md", "runs.csv", "tables", "verified.json"}
-    for folder in ("data", "runs", "metrics", "reports/tiny"):
+    for folder in ("data", "runs", "metrics", "corrections", "reports/tiny"):
         for path in sorted((project.path / folder).rglob("*")):
             if path.is_file() and not of_times.intersection(path.parts):
                 contents[path.relative_to(project.path).as_posix()] = path.read_bytes()

@@ -41,7 +41,8 @@ def reference(built, tmp_path_factory):
 def unbuilt_copy(reference, path):
     """Return a copy of the project without its outputs."""
     project = reference.copy(path)
-    project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "scratch", "logs", "reports/tiny")
+    outputs = ("data", "runs", "metrics", "corrections", "scratch", "logs", "reports/tiny")
+    project.call("rm", "-rf", ".snakemake", *outputs)
     return project
 
 

@@ -86,7 +86,7 @@ def test_two_working_copies_share_a_cache(unbuilt, tmp_path):
     # both can be restored from the shared cache
     for project in copies:
         before = results(project)
-        project.call("rm", "-rf", "data", "runs", "metrics", "reports/tiny", ".snakemake")
+        project.call("rm", "-rf", "data", "runs", "metrics", "corrections", "reports/tiny", ".snakemake")
         project.dvc("checkout")
         assert results(project) == before
         assert "Nothing to be done" in project.snakemake()
@@ -96,7 +96,7 @@ def test_two_working_copies_share_a_cache(unbuilt, tmp_path):
 def test_repro_killed_again_and_again_gives_the_same_results(unbuilt, reference, tmp_path, seed):
     """Send Ctrl-C, SIGTERM and SIGKILL to `dvc repro`, and SIGKILL to its process group; then let it finish."""
     project, draw = unbuilt.copy(tmp_path / "project"), random.Random(seed)
-    project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "scratch", "logs", "reports/tiny")
+    project.call("rm", "-rf", ".snakemake", "data", "runs", "metrics", "corrections", "scratch", "logs", "reports/tiny")
     kill = {"SIGINT": os.killpg, "SIGTERM": os.kill, "SIGKILL": os.kill, "SIGKILL to all": os.killpg}
     done, steps = [], {"STEPS": str(tmp_path / "steps"), "PYTHONPATH": f"{faults.KILL_HOOK}{os.pathsep}{project.path}"}
     for name in draw.sample(list(kill), len(kill)):

@@ -71,7 +71,7 @@ def load(seed, weights):
     """Read the data of a run that starts from another run, as its training does."""
     config = config_of(SECOND.format(seed), weights)
     split = Path(f"data/splits/own/all/s{seed}.json")
-    training._load([Job(config, Path("data/store/own"), split, Path("out"), Path("scratch"))], CPU)
+    training.load_data([Job(config, Path("data/store/own"), split, Path("out"), Path("scratch"))], CPU)
 
 
 def error(seed, weights):

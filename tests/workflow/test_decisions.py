@@ -59,7 +59,7 @@ def test_change_of_code_runs_only_jobs_that_use_it(project, file, line, expected
 def test_other_suite_is_built_by_option_or_by_the_path_of_its_report(project):
     project.write("params/suites/more.yaml", project.read("params/suites/tiny.yaml"))
     assert project.planned() == NOTHING
-    expected = Counter({"report more": 1})
+    expected = Counter(["correct more", "report more"])
     assert project.planned("--config", "suite=more") == project.planned("reports/more/index.html") == expected
 
 
@@ -119,7 +119,7 @@ def test_decisions_do_not_depend_on_files_of_snakemake(project):
 
 
 RUN, DRAWN = f"digits/{SETTING}/tiny/{DASO}/s0", f"data/splits/digits/{SETTING}/s0"
-EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
+EVALUATED, CORRECTED = Counter([f"evaluate {DASO} 0"]) + REPORT, Counter(["correct tiny"]) + REPORT
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,8 @@ EVALUATED = Counter([f"evaluate {DASO} 0"]) + REPORT
         (f"runs/{RUN}/final.pt", runs(DASO)),
         (f"metrics/{RUN}.json", EVALUATED),
         (f"metrics/{RUN}.key", EVALUATED),
+        (f"corrections/{RUN}.json", CORRECTED),
+        ("corrections/tiny.done", NOTHING),
         ("reports/tiny/report.md", REPORT),
         ("reports/tiny/key", REPORT),
         ("reports/tiny/tables/table-A-measures.csv", REPORT),
@@ -216,6 +218,7 @@ def test_call_works_from_a_different_folder_and_without_a_home(project, tmp_path
         ("tiny", "tiny: a suite, not a rule; run `snakemake --config suite=tiny`"),
         ("metrcs", "metrcs: unknown rule or suite; did you mean 'metrics'?"),
         ("reports/tinny/index.html", "params/suites: unknown suite 'tinny'; did you mean 'tiny'?"),
+        ("corrections/tinny.done", "params/suites: unknown suite 'tinny'; did you mean 'tiny'?"),
         ("data/store/digit/manifest.json", "digit: unknown dataset; did you mean 'digits'?"),
         (f"data/splits/digits/{SETTING}r/s0.json", f"{SETTING}r: unknown setting; did you mean '{SETTING}'?"),
         (

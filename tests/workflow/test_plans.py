@@ -40,7 +40,7 @@ def test_stages_run_once_and_in_order(generations):
     stages = ("fixmatch_crest.g1", *METHODS)
     assert generations.first == Counter(
         [*(f"train {stage} 0" for stage in stages), "derive fixmatch_crest 0"]
-        + [*(f"evaluate {method} 0" for method in METHODS), "report tiny"]
+        + [*(f"evaluate {method} 0" for method in METHODS), "correct tiny", "report tiny"]
     )
     assert generations.planned() == Counter()
     listed = generations.call("python", "-m", "daso", "list").splitlines()
@@ -80,14 +80,14 @@ def test_generation_trains_on_its_derived_split(generations):
 )
 def test_only_missing_outputs_of_a_plan_are_rebuilt(project, gone, again):
     project.call("rm", "-r", *(f"runs/{RUN}/{path}" for path in gone))
-    report = ["report tiny"] if "evaluate fixmatch_crest 0" in again else []
+    report = ["correct tiny", "report tiny"] if "evaluate fixmatch_crest 0" in again else []
     assert project.planned(agreed=True) == Counter([*again, *report])
 
 
 def test_change_of_the_exponent_keeps_the_first_generation(project):
     project.edit("methods/fixmatch_crest.yaml", lambda tree: tree["plan"].update(exponent=0.5))
     assert project.planned(agreed=True) == Counter(
-        [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")] + ["report tiny"]
+        [f"{rule} fixmatch_crest 0" for rule in ("derive", "train", "evaluate")] + ["correct tiny", "report tiny"]
     )
 
 
@@ -95,14 +95,14 @@ def test_classifier_is_trained_again_if_its_encoder_is(project):
     project.edit("methods/supervised.yaml", lambda tree: tree["optimizer"].update(weight_decay=0.1))
     methods = ("supervised", "supervised_crt")
     assert project.planned(agreed=True) == Counter(
-        [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["report tiny"]
+        [f"{rule} {method} 0" for rule in ("train", "evaluate") for method in methods] + ["correct tiny", "report tiny"]
     )
 
 
 def test_classifier_of_a_different_encoder_is_not_published(project):
     """The upstream run has different bits under the same key; the classifier of its first encoder is still current."""
     project.trained_elsewhere(f"{RUN}/supervised/s0", "final.pt")
-    assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "report tiny"])
+    assert jobs(project.snakemake()) == Counter(["evaluate supervised 0", "correct tiny", "report tiny"])
     output = project.call("python", "-m", "daso", "publish", fails=True)
     line = f"trained with a different encoder than runs/{RUN}/supervised/s0/final.pt"
     assert f"runs/{RUN}/supervised_crt/s0: {line}" in output.splitlines()[-1]
@@ -162,9 +162,9 @@ def test_darp_uses_the_class_sizes_of_a_survey(project):
     project.call("python", "-m", "daso", "train", "--bundle", "bundles/darp")
     project.call("python", "-m", "daso", "adopt", "bundles/darp")
     assert (project.path / f"runs/{run}/supervised_survey/s1/estimate.json").exists()
-    assert project.planned(agreed=True) == Counter(["evaluate fixmatch_darp 1", "report tiny"])
+    assert project.planned(agreed=True) == Counter(["evaluate fixmatch_darp 1", "correct tiny", "report tiny"])
     project.edit("suites/tiny.yaml", lambda tree: tree["seeds"].remove(1))
     project.edit("methods/supervised_survey.yaml", lambda tree: tree["plan"].update(held_out=9))
-    rules = ("train fixmatch_darp 0", "evaluate fixmatch_darp 0", "report tiny")
+    rules = ("train fixmatch_darp 0", "evaluate fixmatch_darp 0", "correct tiny", "report tiny")
     again = ("derive", "train", "estimate")
     assert project.planned(agreed=True) == Counter([*rules, *(f"{rule} supervised_survey 0" for rule in again)])

@@ -20,7 +20,8 @@ def test_trained_bundle_is_adopted_and_not_trained_again(project):
     project.snakemake("splits")
     project.call("python", "-m", "daso", "bundle", RUN, "--out", "bundles/one")
     project.call("python", "-m", "daso", "train", "--bundle", "bundles/one")
-    rest = Counter(["train supervised 1", "evaluate supervised 1", "evaluate fixmatch_daso 1", "report tiny"])
+    rest = Counter(["train supervised 1", "evaluate supervised 1", "evaluate fixmatch_daso 1"])
+    rest += Counter(["correct tiny", "report tiny"])
 
     project.edit(f"methods/{DASO}.yaml", set_weight(0.5))
     output = project.call("python", "-m", "daso", "adopt", "bundles/one", fails=True)
@@ -53,6 +54,7 @@ def test_archived_run_is_untracked_in_git_and_only_the_report_is_rebuilt(project
 def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):
     project.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=[DASO]))
     project.write("reports/gone/index.html", "")
+    project.write("corrections/gone.done", "")
     project.write("reports/contradictions/index.html", "")  # belongs to no suite, but to a rule
     for path in ("store/gone/manifest.json", f"splits/digits/{SETTING}/s7.json", "splits/digits/gone/s0.json"):
         project.write(f"data/{path}", "{}")
@@ -60,6 +62,8 @@ def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):
     run = f"digits/{SETTING}/tiny/{SUPERVISED}/s0"
     data = ["data/splits/digits/gone/s0.json", f"data/splits/digits/{SETTING}/s7.json", "data/store/gone"]
     expected = [
+        f"corrections/{run}.json",
+        "corrections/gone.done",
         *data,
         f"journal/{run}.json",
         f"metrics/{run}.json",
@@ -73,7 +77,7 @@ def test_outputs_that_no_suite_refers_to_are_listed_and_deleted(project):
     assert (project.path / f"runs/{run}/final.pt").exists()
     assert project.call("python", "-m", "daso", "prune", "--yes").splitlines() == [
         *expected,
-        "10 paths deleted",
+        "12 paths deleted",
     ]
     assert not (project.path / f"runs/digits/{SETTING}/tiny/{SUPERVISED}").exists()
     assert project.call("python", "-m", "daso", "prune") == "nothing to delete\n"

@@ -66,6 +66,8 @@ TRAINED = f"{paths.run_folder(RUN)}/{paths.RESULT_FILE}"
 HISTORY = f"{paths.run_folder(RUN)}/{paths.HISTORY_FILE}"
 PREDICTIONS = f"{paths.run_folder(RUN)}/{paths.PREDICTIONS_FILE}"
 METRICS = str(paths.metrics_file(RUN))
+CORRECTIONS = paths.corrections_file(RUN).as_posix()
+CORRECTED = paths.corrected_suite("{suite}").as_posix()
 DERIVED = f"{paths.run_folder(RUN)}/{paths.SPLIT_FILE}"
 SURVEYED = f"{paths.run_folder(RUN)}/{paths.ESTIMATE_FILE}"
 REPORT = f"{paths.report_folder('{suite}')}/index.html"
@@ -251,14 +253,38 @@ def group_of(wildcards):
 
 
 def suite_results(wildcards):
-    """Return the files of runs that a report reads; a t-SNE needs predictions of unlabeled images."""
+    """Return the files that a report reads; a t-SNE needs predictions of unlabeled images."""
     selected = runs(PARAMS, wildcards.suite)
     embeds = "tsne" in PARAMS.suites[wildcards.suite].get("analyses", ())
     return [
         *paths_of(METRICS, selected),
         *paths_of(HISTORY, selected),
         *(paths_of(PREDICTIONS, selected) if embeds else []),
+        CORRECTED.format(suite=wildcards.suite),
     ]
+
+
+def uncorrected(wildcards):
+    """Return the runs of a suite without current corrections."""
+    return [
+        run for run in runs(PARAMS, wildcards.suite) if not CURRENT.corrected(run)
+    ]
+
+
+def to_correct(wildcards):
+    """Return the runs of a suite that a job corrects: those without current corrections, or all if it is forced."""
+    every = GRAPH or (FORCED and CALL.forceall)
+    return runs(PARAMS, wildcards.suite) if every else uncorrected(wildcards)
+
+
+def files_to_correct(wildcards):
+    """Return the files that corrections read: results, images, and the files besides images that a run reads."""
+    files = []
+    for run in to_correct(wildcards):
+        names = SimpleNamespace(**run._asdict())
+        files += [TRAINED.format(**run._asdict()), *store_paths(names)]
+        files += input_paths_of(names)
+    return list(dict.fromkeys(files))
 
 
 def inputs_if_stale(is_current, **files):

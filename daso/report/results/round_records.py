@@ -36,7 +36,7 @@ def record_path(suite: str, labels: str) -> Path:
 
 def metrics_digest(runs: Iterable[str]) -> str:
     """Return a digest of the checksums in the metrics of some runs."""
-    return digest([_checksum(metrics_file(run)) for run in runs])[:16]
+    return digest([recorded_checksum(metrics_file(run)) for run in runs])[:16]
 
 
 def read_records(suite: str, metrics: str) -> RoundRecords:
@@ -65,9 +65,9 @@ def _metrics_of(path: Path) -> str:
         return ""
 
 
-def _checksum(path: Path) -> str:
-    """Return the checksum written in a file of metrics, empty if it has none; readers of the metrics verify it."""
+def recorded_checksum(path: Path) -> str:
+    """Return the checksum written in a JSON file, empty if it has none; readers of the file verify it."""
     try:
-        return str(read_json(path, "metrics file").get(CHECKSUM))
+        return str(read_json(path, "JSON file").get(CHECKSUM))
     except DataError:
         return ""

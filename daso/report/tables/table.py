@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 NUMBERS = (  # Table A.1, A.2, ...
     *("accuracy", "gains", "ranks", "measures", "speed", "forecast", "pseudo-labels", "runs"),
     *("reference", "open-set", "unlabeled-images", "classes", "fit"),
-    *("class-groups", "calibration", "errors", "rounds"),
+    *("class-groups", "calibration", "errors", "rounds", "corrections"),
 )
 ABSENT = "–"  # value that is not known
 TableRow = Sequence[Any]

@@ -11,6 +11,7 @@ from tests.workflow.project import SETTING
 RUN = f"digits/{SETTING}/tiny/supervised/s0"
 STORE, SPLIT = Path("data/store/digits"), Path(f"data/splits/digits/{SETTING}/s0.json")
 TRAINED, METRICS = Path("runs", RUN), Path("metrics", f"{RUN}.json")
+CORRECTIONS = Path("corrections", f"{RUN}.json")
 CHECK = ("split", "--check", SPLIT, "--store", STORE)
 LIST = ("list", "runs")
 REPORT = ("report", "--suite", "tiny", "--out", "out")
@@ -127,6 +128,7 @@ def readers():
     yield TRAINED / "train.json", EVALUATE
     yield TRAINED / "config.json", EVALUATE
     yield METRICS, REPORT
+    yield CORRECTIONS, REPORT
     yield METRICS, ("keep", RUN)
     yield from readers_of_given_files()
     yield (

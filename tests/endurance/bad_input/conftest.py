@@ -32,6 +32,7 @@ def project(tmp_path_factory):
         params = load_params()
         Path("data.json").write_text(json.dumps(data_config(params, "digits")))
         Path("split.json").write_text(json.dumps(split_config(params, "digits", SETTING, 0)))
+        Path("keys.json").write_text(json.dumps({RUN: "k"}))
         patch.setenv("DASO_GPUS", "0")
         with contextlib.redirect_stdout(io.StringIO()) as out:
             assert main(["resolve", RUN]) == 0
@@ -41,6 +42,7 @@ def project(tmp_path_factory):
             ["split", "--config", "split.json", "--store", str(STORE), "--out", str(SPLIT)],
             ["train", RUN, "--out", str(TRAINED), "--scratch", "scratch/run"],
             ["evaluate", "--run", str(TRAINED), "--out", str(METRICS)],
+            ["corrections", "--keys", "keys.json", "--out", "corrections"],
             ["bundle", RUN, "--out", "bundle"],
         ):
             assert main(argv) == 0

@@ -1,0 +1,117 @@
+"""Corrections after training of finished runs: one forward of their test, held-out and unlabeled images each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from daso.aliases import FloatArray, IntArray, Tree
+from daso.config.build import build
+from daso.data.run_files import FinishedRun, load_finished_run
+from daso.engine.checkpoint import load_checkpoint
+from daso.engine.resident import Pool
+from daso.engine.trainer import Trainer
+from daso.ops.corrections import ModelLogits, correct_logits
+from daso.paths import WEIGHTS_FILE, rebuild_hint, require_inputs, run_folder
+from daso.runs.train import Data, Job, load_data
+
+ROUNDING = 1e-3  # largest difference of logits that are the same up to rounding
+
+
+def correct_runs(run_ids: Iterable[str], device: torch.device) -> Iterator[Tree]:
+    """Yield the corrections of each of some finished runs, with its id and the digest of its weights.
+
+    Raises DasoError if a run or one of its inputs is missing or damaged.
+    """
+    finished = {run: load_finished_run(run_folder(run), name=run) for run in run_ids}
+    groups: dict[tuple[str, ...], list[str]] = {}  # runs with the same images, which are loaded once
+    for run in finished:
+        groups.setdefault(tuple(run.split("/")[:3]), []).append(run)
+    for group in groups.values():
+        jobs = [_job(finished[run]) for run in group]
+        for run, job, data in zip(group, jobs, load_data(jobs, device), strict=True):
+            yield _corrections(finished[run], job, data, device)
+
+
+def _job(run: FinishedRun) -> Job:
+    config = run.config
+    return Job(config, out=run.folder, scratch=run.folder, **require_inputs(config["run"], config["plan"]))
+
+
+def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -> Tree:
+    trainer = build(job.config, data.resident, device, "eager", data.upstream, classes=data.store.classes)
+    path = run.folder / WEIGHTS_FILE
+    state = load_checkpoint(path, run.key, rebuild_hint(path))
+    for name, module in {**trainer.models._asdict(), "learner": trainer.learner}.items():
+        module.load_state_dict(state[name])
+    origin = {"run": job.config["run"], "weights": run.result["files"][WEIGHTS_FILE]}
+    return {**origin, "corrections": correct_logits(model_logits(trainer))}
+
+
+def model_logits(trainer: Trainer) -> ModelLogits:
+    """Return the evaluated logits of a trained model, and what their corrections need."""
+    data, parts = trainer.data, [trainer.learner, *trainer.learner.chain]
+    counts = np.array(data.labeled.counts(trainer.config["dataset"]["num_classes"], drawn=True))
+    labeled, balanced = counts / counts.sum(), any(part.balanced_predictions for part in parts)
+    return ModelLogits(
+        test=_logits(trainer, data.test),
+        test_labels=_labels(data.test),
+        held_out=_logits(trainer, data.validation),
+        held_out_labels=_labels(data.validation),
+        unlabeled=_logits(trainer, data.unlabeled),
+        blank=_blank_logits(trainer)[0],
+        bias=bias_effect(trainer),
+        labeled_shares=labeled,
+        assumed_shares=np.full_like(labeled, 1 / len(labeled)) if balanced else labeled,
+    )
+
+
+def _logits(trainer: Trainer, pool: Pool) -> FloatArray:
+    logits: FloatArray = trainer.predict(pool)[1].double().numpy()
+    return logits
+
+
+def _labels(pool: Pool) -> IntArray:
+    labels: IntArray = pool.labels.cpu().numpy()
+    return labels
+
+
+@torch.no_grad()
+def _blank_logits(trainer: Trainer) -> FloatArray:
+    """Return the evaluated logits (2, K) of blank images: of ones after normalisation as in CDMAD, and of zeros."""
+    for network in trainer.models:
+        network.eval()
+    images = torch.cat([trainer.loader.blank("ones"), trainer.loader.blank("zeros")])
+    logits: FloatArray = trainer.learner.predict(images, trainer.models)[1].double().cpu().numpy()
+    return logits
+
+
+def evaluated_head(trainer: Trainer) -> nn.Module:
+    """Return the head of the evaluation model whose logits are evaluated."""
+    learner, network = trainer.learner, getattr(trainer.models, trainer.learner.evaluation_model)
+    heads = [part.evaluation_head for part in (learner, *learner.chain) if part.evaluation_head]
+    head: nn.Module = network.heads[heads[-1]] if heads else network.classifier
+    return head
+
+
+@torch.no_grad()
+def bias_effect(trainer: Trainer) -> FloatArray | str:
+    """Return what the bias of the evaluated head adds to evaluated logits (K,), or why it cannot be removed.
+
+    It adds itself, unless the method subtracts it again. It is measured on two images.
+    """
+    head = evaluated_head(trainer)
+    if not isinstance(head, nn.Linear):
+        return "the evaluated head has several layers"
+    if head.bias is None:
+        return "the evaluated head has no bias"
+    with_bias, bias = _blank_logits(trainer), head.bias.clone()
+    head.bias.zero_()
+    effects: FloatArray = with_bias - _blank_logits(trainer)
+    head.bias.copy_(bias)
+    if np.abs(effects[1] - effects[0]).max() > ROUNDING:
+        return "the bias changes the logits of images in different ways"
+    return effects[0]

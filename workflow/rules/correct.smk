@@ -1,0 +1,31 @@
+# Correct the predictions of finished runs after training. One job corrects all runs of a suite: it takes as long to start
+# as to correct some of them. Their files are no outputs, which Snakemake would delete before the job.
+rule corrections:
+    input:
+        CORRECTED.format(suite=SUITE),
+
+
+rule correct:
+    input:
+        unpack(
+            inputs_if_stale(
+                lambda wildcards: not uncorrected(wildcards), read=files_to_correct
+            )
+        ),
+    output:
+        CORRECTED,
+    log:
+        "logs/correct/{suite}.log",
+    benchmark:
+        "benchmarks/correct/{suite}.tsv"
+    threads: 1
+    resources:
+        gpu=GPUS,
+    params:
+        runs=lambda wildcards: canonical_json(
+            {run.id: KEYS.corrections(run) for run in to_correct(wildcards)}
+        ),
+        folder=paths.CORRECTIONS,
+    shell:
+        "printf '%s\\n' {params.runs:q} | python -m daso corrections --keys - --out {params.folder} &> {log} "
+        "&& touch {output}"
