@@ -22,7 +22,8 @@ CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "config.json", "hist
 ROWS_FILE = "rows.bin"  # of features
 RECOMMENDED_FILE = "recommended.json"  # of a report, beside its tables: the recommended models of a suite with controls
 SPLIT_FILE, ESTIMATE_FILE = "split.json", "estimate.json"  # of a run whose plan makes them
-UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}  # key of a plan -> file of the upstream run
+# Key of a plan -> file of the upstream run.
+UPSTREAM_FILES = {"encoder": WEIGHTS_FILE, "network": WEIGHTS_FILE, "estimate": ESTIMATE_FILE}
 
 
 def store_folder(dataset: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -71,4 +71,5 @@ class Env(NamedTuple):
     unlabeled_ratio: int = 0  # unlabeled over labeled images of a batch
     labeled_copies: tuple[int, ...] = ()  # rows of the unlabeled set that are labeled images too, see `Batch.u_index`
     super_classes: tuple[int, ...] = ()  # super-class of each class (K,); empty if the dataset has none
-    learner: Mapping[str, Any] = {}  # name and options of the learner
+    learner: str = ""  # name of the learner
+    make_learner: Callable[[Env], Any] | None = None  # returns a learner with the run's options, without add-ons

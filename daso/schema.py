@@ -58,7 +58,9 @@ Probability = Annotated[float, Interval(ge=0, le=1)]
 PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
 PositiveShareBelowOne = Annotated[float, Interval(gt=0, lt=1)]
-TrainedLayers = Annotated[str, Pattern(r"head|norm|all|last:[1-9]\d*", "; <n> of last:<n> is a number of groups")]
+TrainedLayers = Annotated[
+    str, Pattern(r"head|adapter|norm|all|last:[1-9]\d*", "; <n> of last:<n> is a number of groups")
+]
 Steps = Annotated[PositiveInt, EPOCHS]
 NonNegativeSteps = Annotated[NonNegativeInt, EPOCHS]
 

@@ -89,8 +89,13 @@ def upstream(config: dict, names: torch.Tensor) -> UpstreamResults:
     return UpstreamResults(encoder, options)
 
 
-# Methods with a neck train on features alone: tests/config/test_on_features.py.
-METHODS = sorted(name for name, tree in PARAMS.methods.items() if "network.neck" not in tree.get("change", {}))
+# Methods that change a frozen network, and alpha-TIM, train on features alone: tests/config/test_on_features.py.
+ON_FEATURES = {"network.neck", "network.head"}
+METHODS = sorted(
+    name
+    for name, tree in PARAMS.methods.items()
+    if not ON_FEATURES & tree.get("change", {}).keys() and tree["learner"]["name"] != "alpha_tim"
+)
 RECIPES = [name for name in METHODS if changes_text_or_disables(PARAMS.methods, name)]
 # A processor without bfloat16 emulates it slowly, so only one recipe, with a teacher and queues, is tested there.
 NATIVE = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from daso.aliases import Tree
 from daso.config.explain import format_yaml, source_file
-from daso.config.feasibility import given_options
+from daso.config.feasibility import given_options, views_of
 from daso.config.fidelity import method_tags
 from daso.config.load import load_params
 from daso.config.params import Params, components
@@ -48,7 +48,10 @@ def _section(params: Params, name: str, tree: Tree) -> Iterator[str]:
         values = defaults(spec) | given_options(part)
         if texts := [_option(tree, component, option, values[option]) for option in options(spec)]:
             yield f"  - {'; '.join(texts)}"
-    yield f"- {tree['unlabeled_ratio']} unlabeled images for each labeled one"
+    if views_of(tree["learner"]).get("all_images"):
+        yield "- all labeled and all unlabeled images in each step"
+    else:
+        yield f"- {tree['unlabeled_ratio']} unlabeled images for each labeled one"
     if "optimizer" in tree:
         yield "- optimizer: " + "; ".join(f"`{key}` {format_yaml(value)}" for key, value in tree["optimizer"].items())
     tags = [f"[{tag}](fidelity.md#{tag})" for tag in method_tags(tree)]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--scratch", type=PATH, help="Folder for the checkpoint.")
 @click.option("--resume", type=EXISTING_FILE, help="Checkpoint to start from; default: the one in --scratch, if any.")
 @click.option("--encoder", type=PATH, help="final.pt of the upstream run whose encoder is loaded.")
+@click.option("--network", type=PATH, help="final.pt of the upstream run whose network is trained further.")
 @click.option("--estimate", type=PATH, help="Class sizes estimated by the upstream run, estimate.json.")
 @click.option("--features", type=PATH, help="Manifest of the features of the images, if the run trains on them.")
 @click.option("--fit", type=PATH, help="Weight decay and tau fitted to the drawn split, if the run uses them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +33,11 @@ from daso.records import Env
 class UpstreamResults(NamedTuple):
     """Results of upstream runs that a run loads."""
 
-    encoder: Mapping[str, Tensor] | None = None  # state dict of a network
+    encoder: Mapping[str, Tensor] | None = None  # state dict of a network, of which the encoder is used
     options: Mapping[str, Any] = {}  # "component.option" -> value
     digests: Mapping[str, str] = {}  # digest of each loaded file, by part of the plan
     fit: Mapping[str, Any] = {}  # values of weight decay, tau and temperature, if they were fitted to the split
+    network: Mapping[str, Tensor] | None = None  # state dict of a network
 
 
 NO_UPSTREAM_RESULTS = UpstreamResults()
@@ -81,7 +83,6 @@ def build(
         labeled_copies=labeled_copies(data),
         unlabeled_counts=data.unlabeled.counts(num_classes) if bool((data.unlabeled.labels >= 0).all()) else (),
         super_classes=_super_classes(config["dataset"], classes),
-        learner=config["method"]["learner"],
     )
     learner = build_learner(config, env, upstream.options)
     if protocol["evaluation"].get("model") == "ema":
@@ -91,20 +92,17 @@ def build(
     digest = None
     if weights := pretrained_weights(protocol["network"], weights_path):
         digest = load_encoder(student.encoder, weights, config["dataset"])
-    initialise(student, config["draw_seed"])
-    if "classifier_init" in protocol:
-        if protocol["classifier_init"] == "zeros" and isinstance(student.classifier, CosineClassifier):
-            raise ParamsError("classifier_init: zeros: not allowed with head: cosine, whose weights need a direction")
-        initialise_classifier(student.classifier, config["draw_seed"], protocol["classifier_init"])
-    if upstream.encoder is not None:
-        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    _set_initial_weights(student, config, upstream)
     teacher.load_state_dict(student.state_dict())
     prepare_teacher(teacher, protocol["teacher"]["bn"])
     models = Models(student.to(device), teacher.to(device))
     columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
     optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
-    return Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+    run = Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
+    if upstream.network is None:
+        _start_at_class_means(run)
+    return run
 
 
 def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[int, ...]:
@@ -114,15 +112,33 @@ def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[
     return super_class_numbers(super_classes, names) if super_classes else ()
 
 
+def _set_initial_weights(student: Network, config: Mapping[str, Any], upstream: UpstreamResults) -> None:
+    """Draw the weights of a network that are not pretrained, then load those of upstream runs."""
+    protocol, seed = config["protocol"], config["draw_seed"]
+    initialise(student, seed)
+    if "classifier_init" in protocol:
+        initialise_classifier(student.classifier, seed, protocol["classifier_init"])
+    if upstream.encoder is not None:
+        student.freeze_encoder(upstream.encoder, config["plan"]["encoder"]["statistics"])
+    if upstream.network is not None:
+        student.load_trained(upstream.network)
+
+
 def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:
     """Return the encoder that a configuration trains; `dim` is the number of features of a run on features."""
     network = config["protocol"]["network"]
-    return FeatureEncoder(dim, neck=network.get("neck")) if trains_on_features(network) else encoder_of(network)
+    if trains_on_features(network):
+        return FeatureEncoder(dim, neck=network.get("neck"))
+    return encoder_of(network, config["dataset"]["num_classes"], config["draw_seed"])
 
 
-def encoder_of(network: Mapping[str, Any]) -> Encoder:
-    """Return the encoder that the options of a network describe, whatever is trained of it."""
+def encoder_of(network: Mapping[str, Any], num_classes: int = 1, seed: int = 0) -> Encoder:
+    """Return the encoder that the options of a network describe, whatever is trained of it.
+
+    The number of classes and the seed decide the width and the first weights of adapters alone.
+    """
     encoder: Encoder = _make(NETWORKS, network)
+    encoder.add_adapters(num_classes, seed)
     return encoder
 
 
@@ -158,9 +174,11 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     Raises ParamsError if a component rejects its options, or the components are incompatible.
     """
     method = config["method"]
+    make_learner = partial(_make, LEARNERS, method["learner"])
+    env = env._replace(learner=method["learner"]["name"], make_learner=make_learner)
     blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
-    learner: Learner = _make(LEARNERS, method["learner"], env, addons=addons)
+    learner: Learner = make_learner(env, addons=addons)
     _check_compatibility(learner, method)
     return learner
 
@@ -173,6 +191,17 @@ def build_network(
     group = config["protocol"].get("images_per_group")
     head = CosineClassifier if config["protocol"]["network"].get("head") == "cosine" else nn.Linear
     return Network(encoder, config["dataset"]["num_classes"], heads, precision, group, head)
+
+
+def _start_at_class_means(run: Trainer) -> None:
+    """Set the weights of a cosine classifier, in student and EMA model, to the class means of the labeled images."""
+    classifiers = [each.classifier for each in run.models if isinstance(each.classifier, CosineClassifier)]
+    if classifiers:
+        if "classifier_init" in run.config["protocol"]:
+            raise ParamsError("classifier_init: not allowed with head: cosine, which starts at class means; remove it")
+        features, labels = run.embed(run.data.labeled), run.data.labeled.labels.cpu()
+        for classifier in classifiers:
+            classifier.start_at_means(features, labels)
 
 
 def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:

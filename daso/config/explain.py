@@ -142,7 +142,8 @@ def _stage_rows(traced: TracedMethod) -> Iterator[TextRow]:
     for stage in stages if len(stages) > 1 else ():
         changes = ", ".join(f"{key} {format_yaml(value)}" for key, value in stage.changes.items())
         yield f"stage {stage.name or 'last'}", f"{stage.steps:,} steps", changes
-    for result, upstream in (("encoder", stages[-1].encoder), ("estimate", stages[-1].estimate)):
+    last = stages[-1]
+    for result, upstream in (("encoder", last.encoder), ("network", last.network), ("estimate", last.estimate)):
         if upstream:
             yield f"{result} from", upstream.of, "its run in the same setting is trained first"
 

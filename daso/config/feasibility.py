@@ -26,7 +26,10 @@ def known_env(config: Tree) -> dict[str, object]:
     """
     classes, setting, protocol = config["dataset"]["num_classes"], config["setting"], config["protocol"]
     known = {"num_classes": classes, "batch_size": protocol["batch_size"], "steps": protocol["steps"]}
-    known |= {"learner": config["method"]["learner"], "super_classes": config["dataset"].get("super_classes", ())}
+    known |= {
+        "learner": config["method"]["learner"]["name"],
+        "super_classes": config["dataset"].get("super_classes", ()),
+    }
     images = setting_sizes(setting, classes)
     if "counts" in images:
         known["drawn_counts"] = images["counts"]
@@ -95,23 +98,27 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
 
 
 def _refused_on_features(config: Tree, parts: Iterable[tuple[str, Tree]], file: str, protocol: str) -> Iterator[str]:
-    """Yield the components of a method that cannot train on features of a frozen network, or not without a neck."""
+    """Yield the components of a method that cannot train on features, not without a neck, or on nothing else."""
     network = config["protocol"]["network"]
-    if not trains_on_features(network):
-        return
+    on_features = trains_on_features(network)
     for kind, part in parts:
         match attribute(COMPONENTS[kind][part["name"]], "on_features", given_options(part), "supported"):
-            case "refused":
+            case "required" if not on_features:
+                yield (
+                    f"{file}: {kind} '{part['name']}': trains on features of a frozen network alone; set train: head "
+                    f"in the network of {protocol}, or leave the method out"
+                )
+            case "refused" if on_features:
                 yield (
                     f"{file}: {kind} '{part['name']}': not allowed with train: head of {protocol}, which trains on "
                     "features; leave the method out, or train more than the head"
                 )
-            case "neck" if not network.get("neck"):
+            case "neck" if on_features and not network.get("neck"):
                 yield (
                     f"{file}: {kind} '{part['name']}': trains features, of which a network with train: head has none "
                     f"without a neck; set neck of the network in {protocol}, or leave the method out"
                 )
-    if "dataset" in config["setting"].get("outside", {}):
+    if on_features and "dataset" in config["setting"].get("outside", {}):
         yield f"{protocol}: train: head: not allowed with images of no class from another dataset; use a different one"
 
 

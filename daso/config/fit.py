@@ -26,14 +26,16 @@ def own_values(config: Tree) -> dict[str, float | None]:
 def temperature_name(config: Tree) -> str | None:
     """Return the temperature of a fit that calibrates a run; None if its recipe differs from the fitted ones.
 
-    Fitted are the recipe of CONTROL, with both fitted values and without a neck, and self-training that follows it.
+    Fitted are the recipe of CONTROL, with both fitted values and a linear classifier without a neck, and self-training
+    that follows it.
     """
-    method, plan = config["method"], config["plan"]
+    method, plan, network = config["method"], config["plan"], config["protocol"]["network"]
     is_fitted = (
         method["learner"]["name"] == "supervised"
         and not method["unlabeled_ratio"]
         and len(method["addons"]) == len(_taus(method)) == 1
-        and not config["protocol"]["network"].get("neck")
+        and not network.get("neck")
+        and network.get("head", "linear") == "linear"
         and set(plan["fit"]["into"]) == {"weight_decay", "tau"}
         and not {"encoder", "estimate"} & plan.keys()
     )

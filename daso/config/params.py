@@ -22,6 +22,7 @@ from daso.schema import mismatches
 FILE_KINDS = ("dataset", "protocol", "method", "suite")
 MAX_PARAMS_BYTES = 2**18  # largest file of params/
 PROTOCOL_BLOCKS = ("optimizer", "network")  # blocks of a protocol whose options a method may change
+WEIGHT_DECAY = {"weight_decay", "decay_biases"}  # options that an optimizer of a plan shares with the protocol's
 NAME_PATTERN = re.compile(r"[a-z0-9_-]+")
 
 

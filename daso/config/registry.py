@@ -8,11 +8,13 @@ from typing import Any
 
 LEARNERS = {
     "supervised": "daso.methods.learners.supervised:Supervised",
+    "alpha_tim": "daso.methods.learners.alpha_tim:AlphaTIM",
     "pseudo_label": "daso.methods.learners.pseudo_label:PseudoLabel",
     "mean_teacher": "daso.methods.learners.mean_teacher:MeanTeacher",
     "fixmatch": "daso.methods.learners.fixmatch:FixMatch",
     "simmatch": "daso.methods.learners.simmatch:SimMatch",
     "simpro": "daso.methods.learners.simpro:SimPro",
+    "loft": "daso.methods.learners.loft:LoFT",
     "usadtm": "daso.methods.learners.usadtm:USADTM",
     "multi_view": "daso.methods.learners.multi_view:MultiView",
     "acr": "daso.methods.learners.acr:ACR",
@@ -47,6 +49,7 @@ ENCODED = "daso.models.features:FeatureEncoder"  # network of runs that train on
 PLANS = {
     "crest": "daso.methods.plans:Crest",
     "crt": "daso.methods.plans:Crt",
+    "fine_tuning": "daso.methods.plans:FineTuning",
     "prior": "daso.methods.plans:Prior",
     "self_training": "daso.methods.plans:SelfTraining",
     "survey": "daso.methods.plans:Survey",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from daso.aliases import Tree
 from daso.config.epochs import Epochs, image_numbers, set_steps
 from daso.config.network import normalisation, view_augment, without_defaults
-from daso.config.params import Params, components, copy_tree, set_option
+from daso.config.params import WEIGHT_DECAY, Params, components, copy_tree, set_option
 from daso.config.protocol_where import matching, protocol_in, setting_place
 from daso.config.registry import trains_on_features
 from daso.config.stages import plan_config, stages_of, trained_setting
@@ -267,8 +267,12 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     protocol, given = set_steps(_epochs(params, run, method["unlabeled_ratio"]), protocol, blocks)
     stage = _find_stage(run, method, protocol["steps"])
     method.setdefault("optimizer", {})  # a plan changes the optimizer of any method
-    apply(stage.changes, OptionSource(method_source.file, ("plan",)))
-    given = {key: value for key, value in given.items() if key not in stage.changes}
+    if stage.optimizer:
+        for option in optimizer.keys() - WEIGHT_DECAY:
+            del optimizer[option]
+    changes = {**stage.changes, **{f"optimizer.{option}": value for option, value in stage.optimizer.items()}}
+    apply(changes, OptionSource(method_source.file, ("plan",)))
+    given = {key: value for key, value in given.items() if key not in changes}
     return TracedMethod(method, protocol, optimizer, stage, sources, given)
 
 

@@ -66,6 +66,7 @@ class RunPlan(TypedDict):
     fit: NotRequired[FittedConfig]
     split: NotRequired[HeldOutConfig | ExpandedConfig]
     encoder: NotRequired[UpstreamKey]
+    network: NotRequired[UpstreamKey]
     estimate: NotRequired[EstimateConfig]
 
 

@@ -59,6 +59,8 @@ def plan_config(stage: Stage, method: str, upstream_id: Callable[..., str]) -> T
             plan["split"] = {"held_out": per_class}
     if stage.encoder:
         plan["encoder"] = {"of": upstream_id(stage.encoder.of), "statistics": stage.encoder.statistics}
+    if stage.network:
+        plan["network"] = {"of": upstream_id(stage.network.of)}
     if stage.estimate:
         plan["estimate"] = {"of": upstream_id(stage.estimate.of), "into": stage.estimate.into}
     if stage.survey:

@@ -159,7 +159,7 @@ def _packed_inputs(config: Config, configs: Iterable[Config]) -> dict[str, Path]
 
 def _check_input(name: str, path: Path) -> None:
     """Raise DataError if an input of a run is damaged."""
-    if name == "encoder":
+    if name in ("encoder", "network"):
         load_finished_run(path.parent).read(path.name)
     elif name == "estimate":
         read_checksummed(path, "estimate of class sizes")

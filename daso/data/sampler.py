@@ -32,3 +32,14 @@ class RowSampler:
             parts.append(drawn.view(-1)[max(0, first - begin * self.n) : last - begin * self.n])
             self.epoch, self.permutation = end, drawn[-1].clone()
         return torch.cat(parts).view(steps, self.batch_size)
+
+
+class AllRows:
+    """The rows 0..n-1 in each step."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self, start: int, steps: int) -> Tensor:
+        """Return the rows of the steps start..start+steps-1: int64 (steps, n), on the CPU."""
+        return torch.arange(self.n).repeat(steps, 1)

@@ -17,7 +17,7 @@ from daso import paths
 from daso.aliases import Colour, IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
-from daso.config.build import build_encoder, encoder_of
+from daso.config.build import build_encoder
 from daso.config.controls import balanced_parts
 from daso.config.load import load_params
 from daso.config.network import evaluated_model, states_preprocessing
@@ -33,6 +33,7 @@ from daso.data.super_classes import super_class_names
 from daso.deploy.calibration import Calibration, calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
+from daso.deploy.super_class_head import super_class_tensors
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.feature_pool import standardised_blanks
 from daso.errors import DasoError, DataError
@@ -133,8 +134,6 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
-    if any(addon["name"] == "scad" and "eval" in addon["roles"] for addon in method["addons"]):
-        raise DasoError(f"{config['run']}: its logits depend on a second head; name a run of another method")
     blank_logits = partial(_blank_logits, config, store, weights)
     trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits)
     components = [(import_component(registry[part["name"]]), part) for registry, part in parts]
@@ -146,7 +145,7 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
                 "another method or network"
             )
         weights["classifier.bias"] = weights["classifier.bias"] + torch.stack(added).sum(0)
-    return weights
+    return weights | super_class_tensors(config, state, trained.counts, run.result["classes"])
 
 
 @torch.inference_mode()
@@ -201,7 +200,7 @@ def _labeled(
 def _preprocessing(config: Tree) -> Preprocessing:
     """Return mean, std and filter of a network that is trained on images."""
     if states_preprocessing(config["protocol"]["network"]):
-        stated = encoder_of(config["protocol"]["network"]).preprocessing
+        stated = build_encoder(config).preprocessing
         assert stated is not None
         return stated
     dataset = config["dataset"]
@@ -213,8 +212,7 @@ def _encoded(
     config: Tree, store: Store, rows: IntArray, preprocessing: Preprocessing, tensors: Mapping[str, Tensor]
 ) -> Tensor:
     """Return the features (N, D) of plain views by the encoder of the first seed."""
-    network = config["protocol"]["network"]
-    encoder = _encoder(encoder_of(network), tensors, f"{MEMBER}.{config['seed']}.{ENCODER}")
+    encoder = _encoder(build_encoder(config), tensors, f"{MEMBER}.{config['seed']}.{ENCODER}")
     view, normalize = plain_view(config, preprocessing), Normalize(preprocessing.mean, preprocessing.std)
     blocks = [rows[first : first + ENCODED_AT_ONCE] for first in range(0, len(rows), ENCODED_AT_ONCE)]
     images = (pack(torch.from_numpy(np.ascontiguousarray(store.images("train", block)))) for block in blocks)

@@ -20,6 +20,7 @@ from daso.config.network import encoder_weights
 from daso.config.registry import trains_on_features
 from daso.data.files import canonical_json, checksummed, read_checksummed, write_file
 from daso.deploy.network import Classifier
+from daso.deploy.super_class_head import HEAD, SuperClassAdjusted
 from daso.errors import DataError
 from daso.models.features import CosineClassifier, FeatureEncoder
 from daso.models.network import ENCODER, Encoder, Preprocessing
@@ -115,15 +116,19 @@ def _frozen_encoder(model: Model) -> Encoder:
 
 def _member(
     network: Mapping[str, Any], state: Mapping[str, Tensor], shared: Encoder | None
-) -> tuple[Encoder, nn.Linear]:
+) -> tuple[Encoder, nn.Module]:
     """Return encoder and classifier of a member with its weights."""
-    encoder = encoder_of(network) if shared is None else FeatureEncoder(shared.feature_dim, neck=network.get("neck"))
     classes = len(state["classifier.weight"])
+    if shared is None:
+        encoder = encoder_of(network, classes)
+    else:
+        encoder = FeatureEncoder(shared.feature_dim, neck=network.get("neck"))
     kind = CosineClassifier if network.get("head") == "cosine" else nn.Linear
     classifier = kind(encoder.feature_dim, classes)
     encoder.load_state_dict(_below(state, ENCODER))
     classifier.load_state_dict(_below(state, "classifier."))
-    return encoder, classifier
+    super_class = _below(state, HEAD)
+    return encoder, SuperClassAdjusted(classifier, super_class) if super_class else classifier
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         encoder: Encoder | None,
-        members: Sequence[tuple[Encoder, nn.Linear]],
+        members: Sequence[tuple[Encoder, nn.Module]],
         preprocessing: Preprocessing,
         statistics: tuple[Tensor, Tensor] | None,  # mean and deviation (D,) by which features are standardised
         labeled: Tensor,  # features float16 (N, D) of the labeled images

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from daso.aliases import Colour
 from daso.augment.randaugment import copy_async
-from daso.data.sampler import RowSampler
+from daso.data.sampler import AllRows, RowSampler
 from daso.draw import Draw
 from daso.engine.feature_pool import FeaturePool, FeatureViews
 from daso.engine.image_views import ImageViews
@@ -71,18 +71,20 @@ class Loader:
         self.data, self.views, self.device = data, views, device
         self.stopwatch = stopwatch or Stopwatch(device)
         self.seed: int = config["draw_seed"]
-        batch_size = config["protocol"]["batch_size"]
-        self.x_rows = RowSampler(self.seed, "rows/x", len(data.labeled), batch_size)
-        self.u_rows = RowSampler(
-            self.seed, "rows/u", len(data.unlabeled), batch_size * config["method"]["unlabeled_ratio"]
-        )
+        labeled = config["protocol"]["batch_size"]  # images of a step
+        unlabeled = labeled * config["method"]["unlabeled_ratio"]
+        self.x_rows: RowSampler | AllRows = RowSampler(self.seed, "rows/x", len(data.labeled), labeled)
+        self.u_rows: RowSampler | AllRows = RowSampler(self.seed, "rows/u", len(data.unlabeled), unlabeled)
+        if views.all_images:
+            labeled, unlabeled = len(data.labeled), len(data.unlabeled)
+            self.x_rows, self.u_rows = AllRows(labeled), AllRows(unlabeled)
+        self.views_per_step = labeled * len(views.x) + unlabeled * len(views.u)
         self.inputs: FeatureViews | ImageViews
         if isinstance(data.labeled, FeaturePool):
             self.inputs = FeatureViews(data.labeled)
         else:
             self.inputs = ImageViews(config["dataset"], views.operations, encoder, device)
-        images = batch_size * (len(views.x) + len(views.u) * config["method"]["unlabeled_ratio"])  # in one step
-        steps_that_fit = MAX_CHUNK_BYTES // max(1, self.inputs.bytes_per_view * images)
+        steps_that_fit = MAX_CHUNK_BYTES // max(1, self.inputs.bytes_per_view * self.views_per_step)
         self.chunk = chunk or max(1, min(CHUNK_STEPS[device.type], steps_that_fit))
         self.side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self.side_stream is not None:
@@ -140,7 +142,7 @@ class Loader:
             return Chunk(copy_async(t, self.device), x, self.data.labeled.labels[x_index], x_index, u, u_index)
 
     def _render_part(
-        self, part: str, pool: Pool, sampler: RowSampler, views: tuple[str, ...], t: Tensor
+        self, part: str, pool: Pool, sampler: RowSampler | AllRows, views: tuple[str, ...], t: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return rows (T, n) and, by view, inputs of the network of a part of the batches: x (labeled) or u."""
         if not views:

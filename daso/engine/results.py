@@ -86,8 +86,6 @@ def _predictions(trainer: Trainer, split: Split, store: Store) -> bytes:
 def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of `train.json`: the run, its classes, counts, speed and provenance."""
     config, elapsed = trainer.config, trainer.time.wall
-    names = trainer.learner.views
-    views = len(names.x) + len(names.u) * config["method"]["unlabeled_ratio"]
     return {
         "run": config["run"],
         "key": config["key"],
@@ -102,7 +100,7 @@ def _report(trainer: Trainer, split: SavedSplit, store: Store, environment: Mapp
             "seconds": elapsed,
             **({"processor_seconds": trainer.time.processor} if str(environment["device"]).startswith("cpu") else {}),
             "steps_per_second": trainer.steps / elapsed,
-            "images_per_second": trainer.steps * config["protocol"]["batch_size"] * views / elapsed,
+            "images_per_second": trainer.steps * trainer.loader.views_per_step / elapsed,
             "share": {part: seconds / elapsed for part, seconds in trainer.stopwatch.read().items()},
             "peak_memory_mib": peak_memory(trainer.loader.device),
             "replicas": trainer.replicas,

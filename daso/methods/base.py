@@ -28,12 +28,14 @@ class Views(NamedTuple):
 
     "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" on images alone;
     "weak2", "strong2" and "simclr2" are second random draws. Where images are resized, the operations of "strong" and
-    its Cutout are applied before or after resizing.
+    its Cutout are applied before or after resizing. With `all_images` each step has every labeled and every unlabeled
+    image once, instead of a batch.
     """
 
     x: tuple[str, ...]
     u: tuple[str, ...]
     operations: Literal["before", "after"] = "before"
+    all_images: bool = False
 
 
 class Blank(NamedTuple):

@@ -12,10 +12,11 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from daso.constraints import Interval
 from daso.errors import ParamsError
 from daso.methods.on_features import OnFeatures
-from daso.schema import NonNegative, NonNegativeSteps, PositiveInt, PositiveShare, Steps
+from daso.schema import NonNegative, NonNegativeSteps, Positive, PositiveInt, PositiveShare, Steps
 
 # Contents of options that plans set; an add-on names its options in `AddOn.plan_options`.
 CLASS_SIZES, ALIGNMENT_TEMPERATURE = "class_sizes", "alignment_temperature"
+CONSTANT_RATE = {"warmup": 0, "milestones": [], "factor": 1.0}  # options of an optimizer
 
 
 class Expanded(NamedTuple):
@@ -44,6 +45,12 @@ class FrozenEncoder(NamedTuple):
     statistics: Literal["frozen", "batch"]  # statistics that its batch norms use in training
 
 
+class TrainedNetwork(NamedTuple):
+    """Network with which training starts: the evaluation model of a different method's run."""
+
+    of: str
+
+
 class Estimate(NamedTuple):
     """Sizes of the unlabeled classes, estimated by a different method's run."""
 
@@ -59,8 +66,10 @@ class Stage(NamedTuple):
     changes: Mapping[str, object] = {}  # "component.option" -> value, in place of the params file's
     split: Expanded | PseudoLabeled | HeldOut | None = None  # None: the drawn split
     encoder: FrozenEncoder | None = None  # None: a new encoder
+    network: TrainedNetwork | None = None  # None: a new network
     estimate: Estimate | None = None
     survey: bool = False  # True: every evaluation estimates the sizes of the unlabeled classes
+    optimizer: Mapping[str, object] = {}  # all its options except weight decay; {}: those of the method
 
 
 class Plan:
@@ -155,6 +164,26 @@ class Crt(Plan):
 
     def upstream(self) -> tuple[str, ...]:
         """Return the method whose encoder is loaded."""
+        return (self.base,)
+
+
+class FineTuning(Plan):
+    """Fine-tuning: the trained network of a different method is trained further, by Adam at a constant rate.
+
+    It starts as the evaluation model of the finished run of the method `base`, which fills its own row of a table. The
+    weight decay is that of the other methods.
+    """
+
+    def __init__(self, *, base: str, steps: PositiveInt, rate: Positive) -> None:
+        self.base, self.steps, self.rate = base, steps, rate
+
+    def stages(self, steps: int, options: Mapping[str, str]) -> tuple[Stage, ...]:
+        """Return the method's own run, whose steps do not depend on those of the protocol."""
+        optimizer = {"algorithm": "adam", "lr": self.rate, "betas": [0.9, 0.999], "eps": 1e-8, **CONSTANT_RATE}
+        return (Stage("", self.steps, optimizer=optimizer, network=TrainedNetwork(self.base)),)
+
+    def upstream(self) -> tuple[str, ...]:
+        """Return the method whose network is loaded."""
         return (self.base,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +10,7 @@ from daso.models.network import Encoder
 from daso.schema import PositiveInt
 
 NORM = 5.0  # of standardised features
-COSINE_SCALE = 16.0  # of the logits of a cosine classifier
+COSINE_SCALE = 25.0  # of the logits of a cosine classifier (Huang et al. 2025)
 TYPICAL_DIM = 1280  # of the features before they are known
 
 
@@ -36,7 +37,7 @@ class FeatureEncoder(Encoder):
 
 
 class CosineClassifier(nn.Linear):
-    """Classifier whose logits are 16 times the cosines of features and class weights; it has no biases."""
+    """Classifier whose logits are 25 times the cosines of features and class weights; it has no biases."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__(features, classes, bias=False)
@@ -44,3 +45,14 @@ class CosineClassifier(nn.Linear):
     def forward(self, features: Tensor) -> Tensor:
         """Compute logits: (n, D) -> (n, K)."""
         return COSINE_SCALE * F.linear(F.normalize(features, dim=-1), F.normalize(self.weight, dim=-1))
+
+    @torch.no_grad()
+    def start_at_means(self, features: Tensor, labels: Tensor) -> None:
+        """Set the weights to the mean feature of each class, of length one; a class without images keeps its own.
+
+        Features (n, D) and labels (n,) are on the CPU.
+        """
+        sums = torch.zeros(self.weight.shape, dtype=torch.float64).index_add_(0, labels, features.double())
+        empty = torch.bincount(labels, minlength=self.out_features) == 0
+        means = F.normalize(sums, dim=-1).to(self.weight)
+        self.weight.copy_(torch.where(empty.to(self.weight.device)[:, None], self.weight, means))

@@ -66,6 +66,9 @@ class Encoder(nn.Module):
         """Load weights from a file; an encoder that has the option `weights` implements this."""
         raise NotImplementedError
 
+    def add_adapters(self, num_classes: int, seed: int) -> None:
+        """Add the adapters that are trained in a frozen encoder, if its options state so; the seed draws weights."""
+
 
 class Network(nn.Module):
     """Encoder, linear classifier and further heads: images (n, 3, H, W) -> Output.
@@ -160,6 +163,13 @@ class Network(nn.Module):
         if statistics == "frozen":
             self.evaluated_modules = [self.encoder]
         self.train(self.training)
+
+    def load_trained(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the state dict of a trained network; raises CheckpointError if the architectures differ."""
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(f"the network to train further differs from this one: {error}") from error
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode as `nn.Module.train` does, but frozen modules stay in evaluation mode."""

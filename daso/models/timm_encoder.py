@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from daso.constraints import Interval
 from daso.errors import DataError, ParamsError, did_you_mean
+from daso.models.adapter import adapted_features, make_adapters
 from daso.models.network import Encoder, Preprocessing
 from daso.models.weights import load_weights, read_weights
 from daso.schema import PositiveInt, TrainedLayers
@@ -26,9 +27,10 @@ class TimmEncoder(Encoder):
     `timm` for timm's cache and, if they are missing there, its hub. `sha256` is the file's SHA-256. Images are resized
     to `image_size` pixels and normalised as the configuration of the weights states. With `train: head` the encoder is
     frozen: it runs once over all images, and runs train on its features, with a trainable linear layer of `neck`
-    outputs before the heads if given, and with a `linear` or `cosine` classifier. Otherwise runs train on images, and
-    the classifier is linear: `all` trains all layers, `last:<n>` the last n groups of layers as timm defines them, and
-    `norm` the weights of the normalisation layers, with fixed running statistics. All else is frozen.
+    outputs before the heads if given. Otherwise runs train on images: `all` trains all layers, `last:<n>` the last n
+    groups of layers as timm defines them, `norm` the weights of the normalisation layers, with fixed running
+    statistics, and `adapter` a small adapter in each block of a vision transformer. All else is frozen. With `head` and
+    `adapter` the classifier is `linear` or `cosine`, else linear.
     """
 
     layered = True
@@ -53,7 +55,7 @@ class TimmEncoder(Encoder):
             raise ParamsError(
                 f"network 'timm': neck: not allowed with train: {train}, which trains the features; remove it"
             )
-        if head == "cosine" and train != "head":
+        if head == "cosine" and train not in ("head", "adapter"):
             raise ParamsError(
                 f"network 'timm': head: cosine: not allowed with train: {train}; remove it, or set train: head"
             )
@@ -66,6 +68,7 @@ class TimmEncoder(Encoder):
         self.frozen = frozenset(f"model.{name}" for name in _frozen(self.model, model, train))
         self.license = str(configuration.get("license") or "unknown")
         self.feature_dim = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+        self.train_adapters, self.adapters = train == "adapter", nn.ModuleList()
 
     @property
     def layer_groups(self) -> dict[str, int]:
@@ -74,8 +77,15 @@ class TimmEncoder(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features: (n, 3, S, S) -> (n, D)."""
+        if self.adapters:
+            return adapted_features(self.model, self.adapters, images)
         features: Tensor = self.model(images)
         return features
+
+    def add_adapters(self, num_classes: int, seed: int) -> None:
+        """See the base class."""
+        if self.train_adapters:
+            self.adapters = make_adapters(self.model, num_classes, seed)
 
     def load_pretrained(self, weights: Path) -> None:
         """Load weights by name without the classifier, by position only from the files of BY_POSITION.
@@ -124,12 +134,20 @@ def _layer_groups(network: Any) -> dict[str, int]:
 def _frozen(network: Any, model: str, train: str) -> set[str]:
     """Return the names of the weights and buffers of a model of timm that training leaves unchanged.
 
-    Raises ParamsError if the model has fewer groups of layers than `train` names, or no normalisation layers.
+    Raises ParamsError if the model has fewer groups of layers than `train` names, no normalisation layers, or no blocks
+    for adapters.
     """
     if train in ("head", "all"):
         return set()
     groups = _layer_groups(network)
-    if train == "norm":
+    if train == "adapter":
+        trained = set[str]()
+        if not _has_transformer_blocks(network):
+            raise ParamsError(
+                f"network 'timm': train: adapter: '{model}' has no blocks of timm's class Block; choose a vision "
+                "transformer that has, or set train: all"
+            )
+    elif train == "norm":
         trained = _normalisation_weights(network)
         if not trained:
             raise ParamsError(f"network 'timm': train: norm: '{model}' has no normalisation layers; set train: all")
@@ -141,6 +159,12 @@ def _frozen(network: Any, model: str, train: str) -> set[str]:
             )
         trained = {name for name, group in groups.items() if group >= number - last}
     return groups.keys() - trained
+
+
+def _has_transformer_blocks(network: nn.Module) -> bool:
+    from timm.models.vision_transformer import Block, VisionTransformer
+
+    return type(network) is VisionTransformer and all(type(block) is Block for block in network.blocks)
 
 
 def _normalisation_weights(network: nn.Module) -> set[str]:

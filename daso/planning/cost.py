@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daso.config.epochs import image_numbers
 from daso.config.feasibility import views_of
 from daso.config.keys import ARCHIVE, REFERENCES
 from daso.config.params import Params
 from daso.config.protocol_where import protocol_in, setting_place
-from daso.config.resolve import Run, resolve, table_protocol, trace_options
+from daso.config.resolve import Run, resolve, setting_config, table_protocol, trace_options
 from daso.data.files import digest, read_checksummed, read_json
 from daso.paths import METRICS
 from daso.report.results.collect import Cell
@@ -41,7 +42,11 @@ class Work(NamedTuple):
         config = resolve(params, run)
         method, protocol = config["method"], config["protocol"]
         views = views_of(method["learner"])
-        step = protocol["batch_size"] * (len(views["x"]) + len(views["u"]) * method["unlabeled_ratio"])
+        images = {"labeled": protocol["batch_size"], "unlabeled": protocol["batch_size"] * method["unlabeled_ratio"]}
+        if views.get("all_images"):
+            known = image_numbers(params.datasets[run.dataset], setting_config(params, run.dataset, run.setting))
+            images |= {part: number for part, number in known.items() if number is not None}
+        step = images["labeled"] * len(views["x"]) + images["unlabeled"] * len(views["u"])
         return cls(protocol["steps"], protocol["steps"] * step)
 
 

@@ -77,10 +77,10 @@ def trainer(config: Config, device: torch.device, mode: str, data: Resident | No
     sizes = [1.0] * config["dataset"]["num_classes"]
     upstream = UpstreamResults(options={plan["estimate"]["into"]: sizes} if "estimate" in plan else {})
     run = build(config, data, device, mode=mode, upstream=upstream)
-    if "encoder" in plan:
-        run = build(
-            config, data, device, mode=mode, upstream=upstream._replace(encoder=run.models.student.state_dict())
-        )
+    for name in ("encoder", "network"):
+        if name in plan:
+            weights = {name: run.models.student.state_dict()}
+            run = build(config, data, device, mode=mode, upstream=upstream._replace(**weights))
     return run
 
 

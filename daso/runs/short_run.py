@@ -91,13 +91,13 @@ def _labeled(classes: int) -> Any:
 
 
 def lower_threshold(part: dict[str, Any], classes: int) -> None:
-    """Lower a probability threshold so that an untrained network exceeds it, and raise one of the energy."""
+    """Lower a probability threshold so that an untrained network exceeds it, others in proportion; raise the energy."""
     if "energy" in part:
         part["energy"] = max(part["energy"], 0.0)
     if "threshold" in part:
         lower = 2 / classes
-        if "delta" in part:
-            part["delta"] *= lower / part["threshold"]
+        factor = lower / part["threshold"]
+        part |= {name: part[name] * factor for name in ("delta", "open_threshold") if name in part}
         part["threshold"] = lower
 
 

@@ -15,7 +15,7 @@ from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
 from daso.config.fit import own_values, temperature_name
-from daso.config.network import pretrained_weights
+from daso.config.network import evaluated_model, pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.data.features import load_features
@@ -52,6 +52,7 @@ class Job(NamedTuple):
     out: Path  # folder for the results
     scratch: Path  # folder for the checkpoint
     encoder: Path | None = None  # `final.pt` of the upstream run
+    network: Path | None = None  # `final.pt` of the upstream run
     estimate: Path | None = None  # class sizes estimated by the upstream run
     journal: Path | None = None  # file that records commit, device, versions and speed
     weights: Path | None = None  # file of pretrained weights if it is not the one in the configuration
@@ -164,14 +165,17 @@ def _load_pools(job: Job, store: Store, splits: Sequence[Split], device: torch.d
 def _load_upstream(job: Job) -> UpstreamResults:
     """Load a run's inputs from upstream runs; raises DasoError if one is missing or is not the one in the plan."""
     plan, run = job.config["plan"], job.config["run"]
-    encoder, options = None, {}
-    for name, path in (("encoder", job.encoder), ("estimate", job.estimate)):
+    encoder, network, options = None, None, {}
+    for name, path in (("encoder", job.encoder), ("network", job.network), ("estimate", job.estimate)):
         if name in plan and path is None:
             raise DasoError(f"{run}: missing --{name}; name the file of its upstream run {plan[name]['of']}")
         if name not in plan and path is not None:
             raise DasoError(f"{run}: --{name}: not allowed with a plan that loads no {name}; leave it out")
     if job.encoder is not None:
         encoder = checkpoint.load_checkpoint(job.encoder, plan["encoder"]["key"], rebuild_hint(job.encoder))["student"]
+    if job.network is not None:
+        state = checkpoint.load_checkpoint(job.network, plan["network"]["key"], rebuild_hint(job.network))
+        network = state[evaluated_model(job.config)]
     if job.estimate is not None:
         survey = read_checksummed(job.estimate, "estimate of class sizes")
         if survey.get("key") != plan["estimate"]["key"]:
@@ -179,9 +183,9 @@ def _load_upstream(job: Job) -> UpstreamResults:
         options[plan["estimate"]["into"]] = survey["sizes"]
     fitted = _load_fit(job)
     options |= {plan["fit"]["into"][name]: fitted[name] for name in plan["fit"]["into"]} if fitted else {}
-    files = {"encoder": job.encoder, "estimate": job.estimate, "features": job.features, "fit": job.fit}
+    files = {name: getattr(job, name) for name in ("encoder", "network", "estimate", "features", "fit")}
     digests = {name: file_digest(path, "sha256") for name, path in files.items() if path}
-    return UpstreamResults(encoder, options, digests, fitted)
+    return UpstreamResults(encoder, options, digests, fitted, network)
 
 
 def _load_fit(job: Job) -> dict[str, Any]:

@@ -123,7 +123,10 @@ def _check_inputs(keys: Keys, run: Run, old: FinishedRun) -> None:
     """Raise DataError unless the inputs of a run are current and the same files as in its training."""
     plan, current = old.config["plan"], Current(keys)
     reads, split = paths.input_files(run.id, plan), (run.dataset, run.setting, run.seed)
-    checks: dict[str, Callable[[Run], bool]] = {"encoder": current.trained, "estimate": current.estimated}
+    checks: dict[str, Callable[[Run], bool]] = {
+        **dict.fromkeys(("encoder", "network"), current.trained),
+        "estimate": current.estimated,
+    }
     is_current = {n: check(parse_run(keys.params, plan[n]["of"])) for n, check in checks.items() if n in plan}
     is_current["split"] = current.derived(run) if "split" in plan else current.split(*split)
     for name, path in reads.items():

@@ -15,6 +15,7 @@ RECIPES = {
     "self_training_la": "self_training_temperature",
     "supervised": None,  # no logit adjustment
     "supervised_la_neck": None,  # another network
+    "supervised_la_cosine": None,  # another classifier
     "fixmatch_la": None,  # unlabeled images
     "supervised_ldam_drw": None,  # another loss
     "own_tau": None,  # a value of its own

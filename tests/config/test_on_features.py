@@ -29,7 +29,10 @@ NETWORK = {
     "image_size": 32,
     "train": "head",
 }
-OWN_NECK = sorted(name for name, tree in PARAMS.methods.items() if "network.neck" in tree.get("change", {}))
+OWN_NECK, OWN_HEAD = (
+    sorted(name for name, tree in PARAMS.methods.items() if option in tree.get("change", {}))
+    for option in ("network.neck", "network.head")
+)
 REFUSED = {"mixmatch", "remixmatch", "ccl", "crt"}  # they need images, or a second stage from the same features
 ON_FEATURES = {"ccl_no_contrast"}  # without the views of images that its learner otherwise needs
 NEEDS_NECK = {"daso", "usadtm"}  # they train the features themselves
@@ -77,7 +80,38 @@ def test_methods_with_a_neck_of_their_own_are_trained_whatever_the_protocol(meth
         assert run.models.student.classifier.weight.isfinite().all()
 
 
-@pytest.mark.parametrize("method", sorted(PARAMS.methods.keys() - OWN_NECK))
+@pytest.mark.parametrize("method", OWN_HEAD)
+def test_methods_with_a_cosine_classifier_start_at_the_class_means(method):
+    assert errors(BARE, method) == []
+    config = resolve(BARE, Run("digits", "n20-m80-l20-u10r", "features", method, 0))
+    run = trainer({**config, "key": "k"}, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20))))
+    features = run.data.labeled.gather(torch.arange(40))
+    means = torch.stack([features[k::10].mean(0) for k in range(10)])  # classes in turn
+    for network in run.models:
+        assert torch.allclose(network.classifier.weight, means / means.norm(dim=1, keepdim=True), atol=1e-6)
+    assert run.config["optimizer"]["lr"] == 0.01
+    run.advance(2)
+    assert not torch.allclose(run.models.student.classifier.weight, means / means.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("method", [*OWN_NECK, *OWN_HEAD, "alpha_tim"])
+def test_resumed_run_on_features_equals_whole_run(method, tmp_path):
+    config = {**resolve(BARE, Run("digits", "n20-m80-l20-u10r", "features", method, 0)), "key": "k"}
+    whole, first, second = (trainer(config, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20)))) for _ in range(3))
+    whole.advance(6)
+    first.advance(3)
+    first.save(tmp_path / "state.pt")
+    with torch.no_grad():
+        second.models.student.classifier.weight.normal_()
+    second.restore(tmp_path / "state.pt")
+    second.advance(6)
+    one, two = whole.written_tensors(), second.written_tensors()
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.evaluate() == second.evaluate()
+
+
+@pytest.mark.parametrize("method", sorted(PARAMS.methods.keys() - {*OWN_NECK, *OWN_HEAD}))
 def test_every_method_is_trained_or_refused_on_features(method):
     parts = components_of(method)
     refused, needs_neck = set() if method in ON_FEATURES else parts & REFUSED, parts & NEEDS_NECK

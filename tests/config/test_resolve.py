@@ -227,6 +227,10 @@ def test_zoo_has_every_method():
         "fixmatch_darp_shipped",
         "supervised_la_neck",
         "fixmatch_la_daso_neck",
+        "supervised_la_cosine",
+        "loft",
+        "loft_open",
+        "alpha_tim",
     }
 
 

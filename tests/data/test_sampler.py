@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from daso.data import sampler
-from daso.data.sampler import RowSampler
+from daso.data.sampler import AllRows, RowSampler
 from daso.draw import Draw
 
 
@@ -25,6 +25,10 @@ def test_streams_and_seeds_differ():
     first = RowSampler(0, "rows/x", 1000, 64)(0, 1)
     assert not torch.equal(first, RowSampler(0, "rows/u", 1000, 64)(0, 1))
     assert not torch.equal(first, RowSampler(1, "rows/x", 1000, 64)(0, 1))
+
+
+def test_all_rows_are_in_each_step():
+    assert AllRows(3)(7, 2).tolist() == [[0, 1, 2], [0, 1, 2]]
 
 
 @pytest.fixture

@@ -8,29 +8,30 @@ from daso.schema import describe
 BOUNDS = {
     "a number in (0, 1]": "pseudo_label.threshold pseudo_label.ramp_up mean_teacher.ramp_up fixmatch.threshold "
     "simmatch.threshold multi_view.threshold mixmatch.ramp_up remixmatch.ramp_up boss.threshold abc.threshold "
-    "crest.last_temperature acr.threshold decon.threshold simpro.threshold ccl.threshold "
+    "loft.threshold crest.last_temperature acr.threshold decon.threshold simpro.threshold ccl.threshold "
     "wide_resnet.norm_momentum",
     "a number in [0, 1)": "simmatch.momentum class_balanced.start ldam.start darp.start debias.momentum "
     "acr.momentum decon.momentum simpro.momentum adello.momentum ccl.momentum ccl.unlabeled_momentum",
     "a number in [0, 1]": "simmatch.alpha class_balanced.beta ldam.beta distribution_alignment.temperature "
-    "adello.alpha_min",
+    "adello.alpha_min loft.open_threshold",
     "'distribution' or a number in [0, 1]": "daso.blend",
     "'passes' or a number above 0": "simpro.labeled_weight",
     "'estimated' or a number above 0": "adello.temperature",
     "a number in [-1, 1]": "usadtm.cosine_threshold",
-    "a number above 0": "simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
+    "a number above 1": "alpha_tim.alpha",
+    "a number above 0": "fine_tuning.rate simmatch.temperature mixmatch.alpha remixmatch.alpha daso.proto_temperature "
     "daso.dist_temperature ldam.scale darp.alpha cld.temperature sharpen.temperature",
     "a number of at least 0": "pseudo_label.weight mean_teacher.weight fixmatch.weight simmatch.weight "
     "simmatch.instance_weight usadtm.weight usadtm.clustering_weight multi_view.weight mixmatch.weight "
     "remixmatch.weight remixmatch.premix_weight remixmatch.rotation_weight daso.weight ldam.margin cld.weight "
     "debias.strength adello.weight crest.exponent simpro.tau acr.tau decon.tau decon.pseudo_label_tau "
-    "decon.weight_tau scad.tau scad.strength scad.super_tau "
-    "ccl.tau ccl.weight ccl.smoothed_weight ccl.reliable_weight",
+    "decon.weight_tau scad.tau scad.strength scad.super_tau loft.hard_weight loft.soft_weight "
+    "ccl.tau ccl.weight ccl.smoothed_weight ccl.reliable_weight alpha_tim.conditional alpha_tim.marginal",
     f"an integer of at least 0, {EPOCHS}": "simmatch.instance_start usadtm.warmup daso.warmup acr.warmup adello.warmup "
     "cdmad.warmup ccl.warmup",
     f"an integer of at least 1, {EPOCHS}": "daso.period acr.period simpro.period ccl.period darp.period crt.steps",
     "an integer of at least 1": "simmatch.dim usadtm.queue_factor daso.queue_length abc.epochs "
-    "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out",
+    "darp.sweeps distribution_alignment.window wide_resnet.width survey.held_out fine_tuning.steps",
     "an integer of at least 2": "crest.generations",
     "an integer in [32, 1024]": "timm.image_size",
     "an integer of at least 1 or null": "timm.neck",

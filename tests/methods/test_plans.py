@@ -8,6 +8,7 @@ from daso.methods.plans import (
     Crt,
     Estimate,
     Expanded,
+    FineTuning,
     FrozenEncoder,
     HeldOut,
     Plan,
@@ -16,6 +17,7 @@ from daso.methods.plans import (
     SelfTraining,
     Stage,
     Survey,
+    TrainedNetwork,
 )
 
 ALIGNED = {"alignment_temperature": "distribution_alignment.temperature"}
@@ -46,6 +48,14 @@ def test_crt_loads_the_encoder_of_its_base():
     plan = Crt(base="supervised", steps=100_000, statistics="frozen")
     assert plan.stages(250_000, {}) == (Stage("", 100_000, encoder=FrozenEncoder("supervised", "frozen")),)
     assert plan.upstream() == ("supervised",)
+
+
+def test_fine_tuning_has_steps_and_optimizer_of_its_own():
+    plan = FineTuning(base="supervised_la", steps=300, rate=0.001)
+    (stage,) = plan.stages(1000, {})
+    assert (stage.name, stage.steps, stage.network) == ("", 300, TrainedNetwork("supervised_la"))
+    assert stage.optimizer["lr"] == 0.001
+    assert plan.upstream() == ("supervised_la",)
 
 
 def test_self_training_labels_all_unlabeled_images_by_another_method():

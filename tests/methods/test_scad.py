@@ -1,6 +1,7 @@
 """Compare SCAD with numbers computed independently, for five classes in the super-classes {0, 3} and {1, 2, 4}."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -25,18 +26,22 @@ def acr_options(**changes):
     return options | {"counting": "exact"} | changes
 
 
-def make_env(learner, **changes):
+def make_env(learner, kind=FixMatch, **changes):
     counts = (100, 50, 25, 10, 5)
     labels = tuple(label for label, count in enumerate(counts) for _ in range(count))
     common = {"num_classes": 5, "feature_dim": 2, "batch_size": 2, "steps": 1000, "labeled": 190, "unlabeled": 50}
-    env = Env(**common, counts=counts, labels=labels, super_classes=(0, 1, 1, 0, 1), learner=learner)
-    return env._replace(**changes)
+    env = Env(**common, counts=counts, labels=labels, super_classes=(0, 1, 1, 0, 1), learner=learner["name"])
+    return env._replace(make_learner=partial(kind, **options_of(learner)), **changes)
+
+
+def options_of(learner):
+    return {name: value for name, value in learner.items() if name != "name"}
 
 
 def make(kind, learner, options, **changes):
     """Return a learner with SCAD."""
-    env = make_env(learner, **changes)
-    return kind(env, [SCAD(env, **options)], **{name: value for name, value in learner.items() if name != "name"})
+    env = make_env(learner, kind, **changes)
+    return kind(env, [SCAD(env, **options)], **options_of(learner))
 
 
 class FixedOutputs(nn.Module):

@@ -120,6 +120,11 @@ def test_preprocessing_is_that_of_the_weights(packaged):
             "network 'timm': neck: not allowed with train: norm, which trains the features; remove it",
         ),
         (
+            {"train": "adapter"},
+            "network 'timm': train: adapter: 'tf_efficientnet_lite0' has no blocks of timm's class Block; choose a "
+            "vision transformer that has, or set train: all",
+        ),
+        (
             {"train": "all", "head": "cosine"},
             "network 'timm': head: cosine: not allowed with train: all; remove it, or set train: head",
         ),
@@ -134,7 +139,7 @@ def test_options_that_do_not_fit_are_refused_in_one_line(changes, message):
 @pytest.mark.parametrize("train", ["last:0", "last", "last:-1", "last:1.5", "nrom", "last:1\n", 3])
 def test_unknown_parts_to_train_are_refused_before_training(train):
     (error,) = option_errors(NETWORKS["timm"], OPTIONS | {"train": train})
-    expected = "text" if train == 3 else r"text of the form head|norm|all|last:[1-9]\d*"
+    expected = "text" if train == 3 else r"text of the form head|adapter|norm|all|last:[1-9]\d*"
     assert error.startswith(f"train: expected {expected}, got ")
 
 

@@ -58,6 +58,11 @@ def test_steps_and_images_of_a_run(params, method, steps, images):
     assert Work.of(params, Run(*PLACE, method, 0)) == Work(steps, steps * images)
 
 
+def test_images_of_a_method_with_all_images_in_each_step(params):
+    """300 steps of one view of 64 labeled images, 20 to 1 a class, and of 323 unlabeled ones, 8 to 80 a class."""
+    assert Work.of(params, Run("digits", "n20-m80-l20-u10r", "photos", "alpha_tim", 0)) == Work(300, 300 * 387)
+
+
 def test_runs_that_shared_their_core_count_only_without_others(params):
     """44 s of processor time in 50 s are 88 % of a core, 50 s in 50 s all of it."""
     *shared, alone = [Run(*PLACE, "fixmatch_daso", seed) for seed in range(3)]

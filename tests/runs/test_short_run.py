@@ -31,6 +31,13 @@ def test_every_option_that_is_a_length_is_shortened():
     assert integers - short_run.LIMITS.keys() == {"epochs", "sweeps"}
 
 
+def test_thresholds_are_reached_by_an_untrained_network():
+    """Of ten classes the largest probability exceeds .2, and the energy of equal logits is negative."""
+    part = {"threshold": 0.95, "energy": -8.75}
+    short_run.lower_threshold(part, 10)
+    assert part == {"threshold": 0.2, "energy": 0.0}
+
+
 def short(run, folder):
     """Return the trainer of a short run, built as in `train`."""
     config = short_run.shorten_config(Keys(PARAMS).resolved(run), "fp32")
@@ -50,7 +57,16 @@ def test_short_run_reaches_every_phase_of_a_whole_run(tmp_path):
 
 @pytest.mark.parametrize(
     "recipe",
-    ["fixmatch_daso", "simmatch", "pseudo_label", "usadtm", "multi_view_debias", "fixmatch_abc", "fixmatch_boss"],
+    [
+        "fixmatch_daso",
+        "simmatch",
+        "pseudo_label",
+        "usadtm",
+        "multi_view_debias",
+        "fixmatch_abc",
+        "fixmatch_boss",
+        "loft_linear",
+    ],
 )
 def test_short_run_has_pseudo_labels_above_and_below_the_threshold(tmp_path, recipe):
     """Otherwise the consistency loss or the mask would not be compared."""

@@ -1,4 +1,4 @@
-"""Training from files: log lines, upstream runs, out of memory, divergence, options of the execution."""
+"""Training from files: log lines, out of memory, divergence, options of the execution."""
 
 import logging
 from types import SimpleNamespace
@@ -9,7 +9,6 @@ import torch
 
 from daso.cli import main
 from daso.data import bundle
-from daso.data.files import checksummed
 from daso.data.split_rows import Split
 from daso.engine import checkpoint
 from daso.engine.environment import choose_cudnn, choose_device, cudnn_choice
@@ -17,7 +16,7 @@ from daso.engine.progress import Stop
 from daso.engine.resident import Resident
 from daso.engine.step_runner import StepRunner
 from daso.engine.trainer import Trainer
-from daso.errors import CheckpointError, DasoError, DataError, DivergedError
+from daso.errors import DasoError, DataError, DivergedError
 from daso.runs import train as training
 from daso.runs import train_bundle as bundled
 from daso.runs.train import Data, Execution, Job
@@ -218,53 +217,6 @@ def test_number_of_replicas_out_of_bounds_is_refused(number, line):
 def test_unknown_device_is_refused(name):
     with pytest.raises(DasoError, match=rf"unknown device '{name}'; choose one of auto, cpu, cuda, cuda:N"):
         choose_device(name)
-
-
-PLAN = {
-    "encoder": {"of": "d/s/p/base/s0", "key": "e1", "statistics": "frozen"},
-    "estimate": {"of": "d/s/p/survey/s0", "key": "k1", "into": "darp.estimate"},
-}
-
-
-@pytest.fixture
-def files(tmp_path):
-    """Return the files of two upstream runs: networks of key e1 and an estimate of key k1."""
-    networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
-    checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
-    (tmp_path / "estimate.json").write_bytes(checksummed({"key": "k1", "sizes": [3.0, 1.0]}))
-    return {"encoder": tmp_path / "final.pt", "estimate": tmp_path / "estimate.json"}
-
-
-def job(plan, **upstream):
-    return Job({**CONFIG, "plan": plan}, *(None,) * 4, **upstream)
-
-
-def test_upstream_encoder_and_estimate_are_loaded(files):
-    """The encoder is the student, the evaluation model of a supervised run; the sizes are set as their option."""
-    assert training._load_upstream(job({})) == training.UpstreamResults(None, {})
-    upstream = training._load_upstream(job(PLAN, **files))
-    assert upstream.encoder["weight"].tolist() == [1, 1]
-    assert upstream.options == {"darp.estimate": [3.0, 1.0]}
-
-
-@pytest.mark.parametrize("name", ["encoder", "estimate"])
-def test_upstream_file_is_required_if_and_only_if_the_plan_loads_it(files, name):
-    with pytest.raises(
-        DasoError, match=f"^tiny: missing --{name}; name the file of its upstream run {PLAN[name]['of']}$"
-    ):
-        training._load_upstream(job({name: PLAN[name]}))
-    with pytest.raises(
-        DasoError, match=f"^tiny: --{name}: not allowed with a plan that loads no {name}; leave it out$"
-    ):
-        training._load_upstream(job({}, **{name: files[name]}))
-
-
-def test_upstream_file_with_a_different_key_is_refused(files):
-    encoder, estimate = ({name: PLAN[name] | {"key": "other"}} for name in PLAN)
-    with pytest.raises(CheckpointError, match="belongs to configuration e1, this run is other"):
-        training._load_upstream(job(encoder, encoder=files["encoder"]))
-    with pytest.raises(DataError, match=r"estimate\.json: not the estimate other; delete it and create it again"):
-        training._load_upstream(job(estimate, estimate=files["estimate"]))
 
 
 @pytest.mark.parametrize("lr", [0.1, 1e30], ids=["finished", "diverged"])

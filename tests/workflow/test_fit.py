@@ -1,5 +1,6 @@
 """Values that are fitted to the labeled images of a split, and passed to the runs of their protocol."""
 
+import hashlib
 import json
 import shutil
 
@@ -22,6 +23,7 @@ INPUTS = ("--store", "data/store/own", "--split", "data/splits/own/few/s0.json")
 FEATURES = ("--features", "data/features/own/tiny/manifest.json")
 
 PRINT_CONFIG = """
+import hashlib
 import json
 from daso.config.keys import Keys
 from daso.config.load import load_params
@@ -176,3 +178,17 @@ def test_key_covers_the_imports_of_the_stage(fitted, monkeypatch):
     assert imported - covered - EXEMPT - RESULT_NEUTRAL - {"daso.runs.fit", "daso.config"} == set()
     assert "daso.engine.fit" in imported
     assert (fitted.path / "new/s0.json").read_bytes() == (fitted.path / FIT).read_bytes()
+
+
+def test_network_of_the_control_is_trained_further(fitted):
+    """Only the method itself is trained again after a change of its plan."""
+    shutil.copy(ROOT / "params/methods/alpha_tim.yaml", fitted.path / "params/methods")
+    fitted.edit("methods/alpha_tim.yaml", lambda tree: tree["plan"].update(steps=6))
+    fitted.edit("suites/tiny.yaml", lambda tree: tree["tables"][0].update(methods=["alpha_tim"]))
+    fitted.snakemake()
+    control = (fitted.path / "runs/own/few/tiny/supervised_la/s0/final.pt").read_bytes()
+    trained = result(fitted, "alpha_tim")["provenance"]
+    assert trained["upstream"]["network"] == hashlib.sha256(control).hexdigest()
+    assert (trained["fit"]["weight_decay"], trained["fit"]["tau"]) == (0.25, 3.0)
+    fitted.edit("methods/alpha_tim.yaml", lambda tree: tree["plan"].update(rate=0.01))
+    assert planned(fitted) == {"train alpha_tim", "evaluate alpha_tim", "report tiny"}

@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Refine
-from daso.methods.learners.acr import ACR
-from daso.methods.learners.fixmatch import FixMatch
+from daso.methods.base import AddOn, Learner, Refine, Trained
 from daso.models.network import Models, Network
 from daso.ops.distributions import logit_shift, shares
 from daso.ops.super_classes import local_shares, super_class_sizes
 from daso.records import Env, Losses, Output, Role, Step
 from daso.schema import NonNegative
 
-LEARNERS = {"fixmatch": FixMatch, "acr": ACR}
 HEAD, PREFIX = "super_class", "super_class_"  # of the super-classes: the classifier, and names of heads and losses
 
 
@@ -52,10 +49,10 @@ class SCAD(AddOn):
         roles: Sequence[Literal["pseudo_label", "eval"]],
     ) -> None:
         super().__init__()
-        if env.learner["name"] not in ("fixmatch", "acr"):
+        if env.learner not in ("fixmatch", "acr"):
             raise ParamsError(
-                f"add-on 'scad': not allowed with learner '{env.learner['name']}'; use fixmatch or acr, which can "
-                "train super-classes too"
+                f"add-on 'scad': not allowed with learner '{env.learner}'; use fixmatch or acr, which can train "
+                "super-classes too"
             )
         if not env.super_classes:
             raise ParamsError(
@@ -65,15 +62,19 @@ class SCAD(AddOn):
         self.balanced_predictions = "eval" in roles
         sizes = super_class_sizes(env.counts, env.super_classes)
         labels = tuple(env.super_classes[label] for label in env.labels)
-        of_super_classes = env._replace(num_classes=len(sizes), counts=sizes, labels=labels, super_classes=())
-        options = {name: value for name, value in env.learner.items() if name != "name"}
-        self.learner = LEARNERS[env.learner["name"]](of_super_classes, **options)
+        assert env.make_learner is not None
+        self.learner: Learner = env.make_learner(env._replace(num_classes=len(sizes), counts=sizes, labels=labels))
         self.heads = {HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
         self.register_buffer("numbers", torch.tensor(env.super_classes), persistent=False)  # (K,)
         # fidelity: scad-counts
         self.register_buffer("delta", local_shares(env.counts, env.super_classes), persistent=False)  # (S, K)
         self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("super_prior", shares(sizes), persistent=False)  # (S,)
+
+    @classmethod
+    def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
+        """Return - tau log pi (K,) with the role `eval`; the rest of the adjustment depends on the image."""
+        return -logit_shift(shares(trained.counts), options["tau"]) if "eval" in options["roles"] else None
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) - tau log pi - strength p Delta for the selected roles."""

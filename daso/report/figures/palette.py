@@ -18,8 +18,9 @@ VARIANT_HUES = HUES[:7]  # those of a plain FixMatch or supervised run are left 
 BASES = {
     **{"Supervised": "grey", "FixMatch": "blue", "SimMatch": "purple", "MixMatch": "purple", "ReMixMatch": "brown"},
     **{"MeanTeacher": "green", "PseudoLabel": "green", "USADTM": "orange", "DebiasPL": "pink"},
-    **{"SimPro": "pink", "ACR": "ochre", "DeCon": "teal", "CDMAD": "brown"},
+    **{"SimPro": "pink", "ACR": "ochre", "DeCon": "teal", "CDMAD": "brown", "alpha-TIM": "green"},
     **{"CCL": "purple", "CCL without contrastive losses": "green"},
+    **{"LoFT": "orange", "LoFT with a linear classifier": "purple"},
 }
 ADD_ONS = {
     **{"LA": "orange", "LA at inference": "ochre", "ABC": "purple", "CB": "brown", "DebiasPL": "pink", "BOSS": "pink"},
