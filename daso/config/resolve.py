@@ -246,8 +246,7 @@ def trace_options(params: Params, run: Run) -> TracedMethod:
     method.setdefault("addons", [])
     if method["unlabeled_ratio"]:  # a supervised method stays supervised
         method["unlabeled_ratio"] = protocol.get("unlabeled_ratio", method["unlabeled_ratio"])
-    own = method.get("optimizer", {})
-    optimizer = {**protocol["optimizer"], **own}
+    optimizer = {**protocol["optimizer"], **(own := method.get("optimizer", {}))}
     method_source = OptionSource(params.file("method", method.get("of", run.method_file)))
     protocol_source = OptionSource(params.file("protocol", run.protocol))
     sources = {f"optimizer.{key}": protocol_source for key in protocol["optimizer"]}

@@ -29,8 +29,8 @@ class SuperClassAdjusted(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the adjusted logits."""
-        logits: Tensor = self.classifier(features)
-        return logits - self.super_class(features).softmax(-1) @ self.delta
+        logits: Tensor = self.classifier(features) - self.super_class(features).softmax(-1) @ self.delta
+        return logits
 
 
 def super_class_tensors(
