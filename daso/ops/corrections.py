@@ -13,7 +13,7 @@ from daso.ops.confusion import confusion, recall, top1
 from daso.ops.reliability import log_softmax, reliability
 
 TAUS = tuple(step / 4 for step in range(-4, 13))  # from which tau is chosen: -1, -0.75, ..., 3
-MAX_ROUNDS, CONVERGED = 1000, 1e-8  # of the estimate of class shares
+EM_ROUNDS, EM_TOLERANCE = 1000, 1e-8  # of the expectation maximisation
 LEAST_SHARE = 1e-9  # of a class that no unlabeled image seems to show
 
 
@@ -88,10 +88,10 @@ def estimate_shares(log_probabilities: FloatArray, assumed: FloatArray) -> Float
     """
     likelihood = np.exp(log_probabilities) / assumed  # up to a factor for each image
     shares = assumed
-    for _ in range(MAX_ROUNDS):
+    for _ in range(EM_ROUNDS):
         joint = likelihood * shares
         updated: FloatArray = (joint / joint.sum(1, keepdims=True)).mean(0)
-        if np.abs(updated - shares).max() < CONVERGED:
+        if np.abs(updated - shares).max() < EM_TOLERANCE:
             return updated
         shares = updated
     return shares

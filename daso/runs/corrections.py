@@ -110,9 +110,9 @@ def bias_effect(trainer: Trainer) -> FloatArray | str:
         return "the evaluated head has no bias"
     with_bias, bias = _blank_logits(trainer), head.bias.clone()
     head.bias.zero_()
-    effects: FloatArray = with_bias - _blank_logits(trainer)
+    of_ones, of_zeros = with_bias - _blank_logits(trainer)
     head.bias.copy_(bias)
-    if np.abs(effects[1] - effects[0]).max() > ROUNDING:
+    if np.abs(of_ones - of_zeros).max() > ROUNDING:
         return "the bias changes the logits of images in different ways"
-    of_first: FloatArray = effects[0]
-    return of_first
+    effect: FloatArray = of_ones
+    return effect

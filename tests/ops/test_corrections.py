@@ -54,6 +54,17 @@ def test_fitted_tau_removes_the_offset_between_the_classes(tau, scale):
     assert fit_tau(logits, np.array([0, 0, 0, 1, 1, 1]), np.array([0.8, 0.2])) == tau
 
 
+@pytest.mark.parametrize(("scale", "tau"), [(0.5, 0.5), (1, 1)])
+def test_confidence_does_not_decide_tau(scale, tau):
+    """Minimised over T, the log loss of (c z - c tau log pi) / T does not depend on c: tau grows with the logits.
+
+    At T = 1, the confident error 5 of class 1 would make it 1.5.
+    """
+    margins = scale * np.array([7.0, 6, -1, 3, -6, 5, -6, 1])
+    logits = np.stack([margins, np.zeros(8)], 1)
+    assert fit_tau(logits, np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0.8, 0.2])) == tau
+
+
 def test_classes_with_more_held_out_images_weigh_the_same():
     """The same images as above, those of class 0 four times."""
     margins = np.repeat([1, 1, -0.5, -1, -1, 0.5], [4, 4, 4, 1, 1, 1]) + np.log(4)

@@ -25,7 +25,7 @@ rule correct:
         runs=lambda wildcards: canonical_json(
             {run.id: KEYS.corrections(run) for run in to_correct(wildcards)}
         ),
-        folder=paths.CORRECTIONS,
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "printf '%s\\n' {params.runs:q} | python -m daso corrections --keys - --out {params.folder} &> {log} "
         "&& touch {output}"
