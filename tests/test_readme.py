@@ -93,7 +93,7 @@ def test_step_and_params_of_fixmatch_are_quoted():
     docstring = tree.body[0].body[0]
     del source[docstring.lineno - 1 : docstring.end_lineno]
     assert re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL) == ["\n".join(source) + "\n"]
-    assert len(source) == 13
+    assert len(source) == 12
     (quoted,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert quoted == (ROOT / "params/methods/fixmatch.yaml").read_text()
 
