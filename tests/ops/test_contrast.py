@@ -37,6 +37,13 @@ def test_smoothed_labels(centres, rows):
     assert result.sum(-1).tolist() == pytest.approx([1.0] * 3, abs=1e-6)
 
 
+def test_similarities_are_means_over_the_rows_of_a_class():
+    """Three equal rows, two of class 0, one of class 1: the mean similarities are equal, their sums would be 2 to 1."""
+    row = unit([[0.6, 0.8]])
+    rows = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+    assert smoothed_labels(row, row.expand(3, 2), rows)[0].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
 def test_graph_of_similar_images():
     graph = (WEAK @ WEAK.T).softmax(-1)
     rows = [0.415710, 0.250385, 0.333905, 0.237758, 0.394745, 0.367497, 0.293767, 0.340494, 0.365739]

@@ -191,4 +191,4 @@ def test_network_of_the_control_is_trained_further(fitted):
     assert trained["upstream"]["network"] == hashlib.sha256(control).hexdigest()
     assert (trained["fit"]["weight_decay"], trained["fit"]["tau"]) == (0.25, 3.0)
     fitted.edit("methods/alpha_tim.yaml", lambda tree: tree["plan"].update(rate=0.01))
-    assert planned(fitted) == {"train alpha_tim", "evaluate alpha_tim", "report tiny"}
+    assert planned(fitted) == {"train alpha_tim", "evaluate alpha_tim", "correct tiny", "report tiny"}
