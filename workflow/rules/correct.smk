@@ -19,8 +19,10 @@ rule correct:
     benchmark:
         "benchmarks/correct/{suite}.tsv"
     threads: 1
+    # On a cluster, the job requests ten minutes and a minute for each run.
     resources:
         gpu=GPUS,
+        runtime=lambda wildcards, attempt: attempt * (10 + len(to_correct(wildcards))),
     params:
         runs=lambda wildcards: canonical_json(
             {run.id: KEYS.corrections(run) for run in to_correct(wildcards)}
