@@ -65,7 +65,7 @@ def reliable_logits(features: Tensor, labels: Tensor) -> Tensor:
 def reliable_loss(features: Tensor, labels: Tensor, included: Tensor, centres: int) -> Tensor:
     """Return the mean cross-entropy () of the log densities with the label rows (n, K), over all included rows.
 
-    `included` (n,) are 1 or 0. The first `centres` rows estimate the densities alone.
+    `included` (n,) are 1 or 0. The first `centres` rows only estimate the densities.
     """
     labels = labels * included[:, None]
     losses = soft_cross_entropy(reliable_logits(features, labels), labels)[centres:]
