@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from daso.config.compatibility import incompatibilities
 from daso.config.network import CHANNEL_KEYS, evaluated_model, pretrained_weights
 from daso.config.registry import ADDONS, LEARNERS, NETWORKS, evaluations_of, import_component, trains_on_features
+from daso.config.super_classes import super_class_of_each_class
 from daso.data.files import read_json
-from daso.data.super_classes import super_class_numbers
 from daso.data.weights import Weights
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.environment import choose_mode, choose_precision
@@ -82,7 +82,7 @@ def build(
         unlabeled_ratio=config["method"]["unlabeled_ratio"],
         labeled_copies=labeled_copies(data),
         unlabeled_counts=data.unlabeled.counts(num_classes) if bool((data.unlabeled.labels >= 0).all()) else (),
-        super_classes=_super_classes(config["dataset"], classes),
+        super_classes=super_class_of_each_class(config["dataset"], classes),
     )
     learner = build_learner(config, env, upstream.options)
     if protocol["evaluation"].get("model") == "ema":
@@ -103,13 +103,6 @@ def build(
     if upstream.network is None:
         _start_at_class_means(run)
     return run
-
-
-def _super_classes(dataset: Mapping[str, Any], classes: Sequence[str]) -> tuple[int, ...]:
-    """Return the number of the super-class of each class, () if the configuration of the dataset has none."""
-    super_classes = dataset.get("super_classes", {})
-    names = classes or sorted(name for names in super_classes.values() for name in names)[: dataset["num_classes"]]
-    return super_class_numbers(super_classes, names) if super_classes else ()
 
 
 def _set_initial_weights(student: Network, config: Mapping[str, Any], upstream: UpstreamResults) -> None:
@@ -135,7 +128,7 @@ def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:
 def encoder_of(network: Mapping[str, Any], num_classes: int = 1, seed: int = 0) -> Encoder:
     """Return the encoder that the options of a network describe, whatever is trained of it.
 
-    The number of classes and the seed decide the width and the first weights of adapters alone.
+    The number of classes and the seed decide only the width and the first weights of adapters.
     """
     encoder: Encoder = _make(NETWORKS, network)
     encoder.add_adapters(num_classes, seed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from daso.aliases import Tree
 from daso.config.registry import ADDONS
 from daso.config.signature import attribute
+from daso.data.super_classes import super_class_numbers
 
 
 def super_class_errors(tree: Tree) -> Iterator[str]:
@@ -23,3 +25,13 @@ def super_classes_of_run(dataset: Tree, method: Tree) -> Tree:
     """Return the super-classes of a dataset by their key if an add-on of the method reads them, else {}."""
     reads = any(attribute(ADDONS[addon["name"]], "super_classes", addon, False) for addon in method["addons"])
     return {"super_classes": dataset["super_classes"]} if reads and "super_classes" in dataset else {}
+
+
+def super_class_of_each_class(dataset: Mapping[str, Any], classes: Sequence[str] = ()) -> tuple[int, ...]:
+    """Return the number of the super-class of each class, () if the configuration of the dataset has none.
+
+    `classes` are the names of the classes, by default those in the super-classes, sorted.
+    """
+    super_classes = dataset.get("super_classes", {})
+    names = classes or sorted(name for names in super_classes.values() for name in names)[: dataset["num_classes"]]
+    return super_class_numbers(super_classes, names) if super_classes else ()

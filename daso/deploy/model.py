@@ -20,7 +20,7 @@ from daso.config.network import encoder_weights
 from daso.config.registry import trains_on_features
 from daso.data.files import canonical_json, checksummed, read_checksummed, write_file
 from daso.deploy.network import Classifier
-from daso.deploy.super_class_head import HEAD, SuperClassAdjusted
+from daso.deploy.super_class_head import SUPER_CLASS_HEAD, SuperClassAdjusted
 from daso.errors import DataError
 from daso.models.features import CosineClassifier, FeatureEncoder
 from daso.models.network import ENCODER, Encoder, Preprocessing
@@ -127,7 +127,7 @@ def _member(
     classifier = kind(encoder.feature_dim, classes)
     encoder.load_state_dict(_below(state, ENCODER))
     classifier.load_state_dict(_below(state, "classifier."))
-    super_class = _below(state, HEAD)
+    super_class = _below(state, SUPER_CLASS_HEAD)
     return encoder, SuperClassAdjusted(classifier, super_class) if super_class else classifier
 
 

@@ -11,7 +11,7 @@ from daso.data.super_classes import super_class_numbers
 from daso.ops.distributions import logit_shift, shares
 from daso.ops.super_classes import local_shares, super_class_sizes
 
-HEAD = "super_class."  # first part of the names of tensors
+SUPER_CLASS_HEAD = "super_class."  # first part of the names of tensors
 SAVED_HEAD = "heads.super_class."  # in the state dict of a network
 
 
@@ -45,8 +45,8 @@ def super_class_tensors(
             numbers = super_class_numbers(config["dataset"]["super_classes"], classes)
             shift = logit_shift(shares(super_class_sizes(counts, numbers)), addon["super_tau"])
             return {
-                f"{HEAD}weight": state[f"{SAVED_HEAD}weight"],
-                f"{HEAD}bias": state[f"{SAVED_HEAD}bias"] - shift,
-                f"{HEAD}delta": addon["strength"] * local_shares(counts, numbers),
+                f"{SUPER_CLASS_HEAD}weight": state[f"{SAVED_HEAD}weight"],
+                f"{SUPER_CLASS_HEAD}bias": state[f"{SAVED_HEAD}bias"] - shift,
+                f"{SUPER_CLASS_HEAD}delta": addon["strength"] * local_shares(counts, numbers),
             }
     return {}

@@ -26,7 +26,7 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" on images alone;
+    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" only on images;
     "weak2", "strong2" and "simclr2" are second random draws. Where images are resized, the operations of "strong" and
     its Cutout are applied before or after resizing. With `all_images` each step has every labeled and every unlabeled
     image once, instead of a batch.
@@ -67,6 +67,9 @@ class AddOn(nn.Module):
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
+    weighs_classes: ClassVar[bool] = (
+        False  # by its labeled loss, so that the class sizes predictions assume are unknown
+    )
     plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
     super_classes: ClassVar[bool] = False  # True if it reads `env.super_classes`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase

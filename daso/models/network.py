@@ -113,8 +113,9 @@ class Network(nn.Module):
             features = run_in_groups(encode, images, self.images_per_group, self.encoder).float()
         else:
             features = encode(images).float()
+        logits = self.classifier(features)  # before the heads: the order decides the last bits of the gradient
         heads = {name: head(features) for name, head in self.heads.items() if name not in self.projected}
-        return Output(features, self.classifier(features), heads)
+        return Output(features, logits, heads)
 
     def project_classes(self, name: str) -> Tensor:
         """Return the outputs (K, .) of a projection for the weights (K, D) of the linear head that it maps."""

@@ -13,8 +13,8 @@ from daso.ops.confusion import confusion, recall, top1
 from daso.ops.reliability import log_softmax, reliability
 
 TAUS = tuple(step / 4 for step in range(-4, 13))  # from which tau is chosen: -1, -0.75, ..., 3
-MAX_ROUNDS, CONVERGED = 1000, 1e-8  # of the estimate of class shares
-LEAST_SHARE = 1e-9  # of a class that no unlabeled image seems to show
+EM_ROUNDS, EM_TOLERANCE = 1000, 1e-8  # of the expectation maximisation
+LEAST_SHARE = 1e-9  # of a class with an estimated share of 0
 
 
 class ModelLogits(NamedTuple):
@@ -28,7 +28,7 @@ class ModelLogits(NamedTuple):
     blank: FloatArray  # (K,) of a blank image
     bias: FloatArray | str  # (K,) that the bias of the head adds, or the reason why it cannot be removed
     labeled_shares: FloatArray  # (K,) of the classes among the labeled images
-    assumed_shares: FloatArray  # (K,) of the classes that the predictions assume
+    assumed_shares: FloatArray | str  # (K,) of the classes that the predictions assume, or why they are unknown
 
 
 def correct_logits(model: ModelLogits) -> dict[str, Tree]:
@@ -52,6 +52,8 @@ def _logit_adjustment(model: ModelLogits) -> Tree:
 def _prior_shift(model: ModelLogits) -> Tree:
     if not len(model.unlabeled):
         return {"reason": "the split has no unlabeled images"}
+    if isinstance(model.assumed_shares, str):
+        return {"reason": model.assumed_shares}
     shares = estimate_shares(log_softmax(model.unlabeled), model.assumed_shares)
     shift = np.log(np.maximum(shares, LEAST_SHARE) / model.assumed_shares)
     return {"shares": shares.tolist(), **_measured(model, shift)}
@@ -88,10 +90,10 @@ def estimate_shares(log_probabilities: FloatArray, assumed: FloatArray) -> Float
     """
     likelihood = np.exp(log_probabilities) / assumed  # up to a factor for each image
     shares = assumed
-    for _ in range(MAX_ROUNDS):
+    for _ in range(EM_ROUNDS):
         joint = likelihood * shares
         updated: FloatArray = (joint / joint.sum(1, keepdims=True)).mean(0)
-        if np.abs(updated - shares).max() < CONVERGED:
+        if np.abs(updated - shares).max() < EM_TOLERANCE:
             return updated
         shares = updated
     return shares

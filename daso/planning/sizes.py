@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daso.aliases import Config
 from daso.config.feasibility import setting_sizes
+from daso.config.super_classes import super_class_of_each_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,7 @@ def _env(config: Config, feature_dim: int, unlabeled: int) -> Env:
     labels = tuple(k for k, count in enumerate(known["counts"]) for _ in range(count))
     known |= {"labels": labels, "labeled": len(labels), "unlabeled": unlabeled}
     known |= {"unlabeled_ratio": config["method"]["unlabeled_ratio"]}
+    known |= {"super_classes": super_class_of_each_class(config["dataset"])}
     return Env(classes, feature_dim, batch_size=protocol["batch_size"], steps=protocol["steps"], **known)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from daso.cli import main
-from daso.config.keys import Keys
-from daso.config.load import load_params
-from daso.config.resolve import Run, data_config
 from daso.data.catalog import make_store
 from daso.data.folder_digest import digest_folder
+from daso.data.photo_list import list_photos
+from daso.workspace.labels import plan_labels
 from tests.data.photo_cases import base_folder
 from tests.repository import ROOT
 
@@ -47,6 +47,11 @@ def into_table(photos, of_class=OF_CLASS):
     (photos / "labels.csv").write_text("\n".join(["path,label,split,super_class", *rows]) + "\n")
 
 
+def written():
+    """Return the file of the dataset."""
+    return YAML(typ="safe").load(Path("params/datasets/photos.yaml").read_text())
+
+
 def test_folders_of_super_classes(project, capsys):
     """The images are those of a folder without super-classes, and so is their digest."""
     shutil.copytree("photos", "plain")
@@ -56,44 +61,39 @@ def test_folders_of_super_classes(project, capsys):
     assert "classes: a 20, b 12, c 6" in printed
     assert "test: a 4, b 4, c 4" in printed
     assert "super-classes: round: a, c; square: b" in printed
-    tree = load_params().datasets["photos"]
+    tree = written()
     assert tree["super_classes"] == GROUPS
     assert tree["source"]["super_class_folders"] is True
-    nested = make_store(data_config(load_params(), "photos"), Path("store"))
-    plain = data_config(load_params(), "photos")
-    plain["source"] = {**plain["source"], "path": "plain", "super_class_folders": False}
-    assert nested.classes == ("a", "b", "c")
-    assert np.array_equal(nested.images("train"), make_store(plain, Path("other")).images("train"))
+    config = {"dataset": "photos", "num_classes": 3, "image_size": 32, "source": tree["source"]}
+    nested = make_store(config, Path("store"))
+    plain = make_store({**config, "source": {"kind": "image_folder", "path": "plain"}}, Path("other"))
+    assert nested.classes == plain.classes == ("a", "b", "c")
+    assert np.array_equal(nested.images("train"), plain.images("train"))
     assert digest_folder(project, super_class_folders=True) == digest_folder(Path("plain"))
+
+
+def test_inner_folders_are_not_classes_unless_that_is_chosen(project):
+    into_folders(project)
+    names = [path.relative_to(project).as_posix() for path in project.rglob("*.png")]
+    assert {photo.part for photo in list_photos(names, lambda name: b"").photos} == {"unlabeled"}
+    listed = list_photos(names, lambda name: b"", super_class_folders=True)
+    assert {photo.label for photo in listed.photos if photo.part == "test"} == {"a", "b", "c"}
+    assert listed.super_classes == {"a": {"round"}, "b": {"square"}, "c": {"round"}}
 
 
 def test_column_of_super_classes(project, capsys):
     into_table(project)
     assert main(["init", "photos", "--super-classes", "column"]) == 0
     assert "super-classes: round: a, c; square: b" in capsys.readouterr().out
-    tree = load_params().datasets["photos"]
-    assert tree["super_classes"] == GROUPS
-    assert "super_class_folders" not in tree["source"]
+    assert written()["super_classes"] == GROUPS
+    assert "super_class_folders" not in written()["source"]
 
 
-def test_column_is_not_read_unless_it_is_chosen(project):
+def test_digest_of_images_does_not_depend_on_the_column(project):
     into_table(project)
-    assert main(["init", "photos"]) == 0
-    assert "super_classes" not in load_params().datasets["photos"]
-
-
-def test_other_super_classes_change_no_key_of_images_and_of_runs_without_them(project):
-    """The file names new super-classes; only the run of SCAD, which reads them, is stale."""
-    into_table(project)
-    assert main(["init", "photos", "--super-classes", "column"]) == 0
-    runs = [Run("photos", "all", "photos", method, 0) for method in ("supervised_la", "fixmatch_la", "fixmatch_scad")]
-    before = [Keys(load_params()).data("photos"), *map(Keys(load_params()).train, runs)]
+    before = digest_folder(project)
     into_table(project, {"a": "square", "b": "square", "c": "round"})
-    dataset = Path("params/datasets/photos.yaml")
-    text = dataset.read_text().replace('"round": ["a", "c"]', '"round": ["c"]')
-    dataset.write_text(text.replace('"square": ["b"]', '"square": ["a", "b"]'))
-    after = [Keys(load_params()).data("photos"), *map(Keys(load_params()).train, runs)]
-    assert [one == two for one, two in zip(before, after, strict=True)] == [True, True, True, False]
+    assert digest_folder(project) == before
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,12 @@ def test_class_of_two_super_classes_is_refused(project, capsys):
     assert "class 'a' has several super-classes, 'round', 'square'" in capsys.readouterr().err
 
 
-def test_labels_of_folders_of_super_classes_can_be_changed(project, capsys):
+def test_labels_of_folders_of_super_classes_can_be_changed(project):
     """The new labels.csv lists all labeled photos with their folders."""
     into_folders(project)
-    assert main(["init", "photos", "--super-classes", "folders"]) == 0
     Path("new.csv").write_text("path,label\nunlabeled/00.png,b\n")
-    assert main(["label", "photos", "new.csv"]) == 0
-    assert "b: 1 new label" in capsys.readouterr().out
-    rows = (project / "labels.csv").read_text().splitlines()
+    update = plan_labels(project, Path("new.csv"), super_class_folders=True)
+    rows = update.content.decode().splitlines()
     assert "train/round/a/00.png,a,train" in rows
+    assert "unlabeled/00.png,b,train" in rows
     assert len(rows) == 1 + 38 + 12 + 1

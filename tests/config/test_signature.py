@@ -198,7 +198,7 @@ def test_every_default_is_neutral():
     """Neutral: CReST without alignment, with the protocol's milestones; an add-on that is not turned off; no sizes."""
     neutral = {"last_temperature": 1.0, "milestones": None, "enabled": True, "estimate": ()}
     neutral |= {"weights": None, "sha256": None, "neck": None, "head": "linear"}  # random weights, no further layer
-    neutral |= {"norm_momentum": 0.1, "strong_views": 1}  # torch's momentum, one strong view
+    neutral |= {"norm_momentum": 0.1, "strong_views": 1, "targets": "hard"}  # torch's momentum, one strong view
     for specs in COMPONENTS.values():
         for spec in specs.values():
             assert defaults(spec).items() <= neutral.items(), spec

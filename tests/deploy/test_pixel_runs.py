@@ -48,10 +48,11 @@ def predictions(model, squares):
     return TorchPredictor(model, CPU).probabilities(network_images(view, np.array(squares)))
 
 
-@pytest.mark.parametrize("method", ["fixmatch_abc", "fixmatch_la_inf", "decon", "cdmad"])
+@pytest.mark.parametrize("method", ["fixmatch_abc", "fixmatch_la_inf", "decon", "cdmad", "fixmatch_scad"])
 def test_model_of_a_run_on_pixels_predicts_as_the_run(train_method, method):
     """ABC and DeCon evaluate a head of their own, DeCon without its mean prediction; LA at inference subtracts
-    tau log(prior) from the classifier's logits, CDMAD the logits of a blank image.
+    tau log(prior) from the classifier's logits, CDMAD the logits of a blank image, SCAD a product with the posterior of
+    its super-class head.
 
     Labeled images are like themselves up to the 16 bits of the stored features.
     """

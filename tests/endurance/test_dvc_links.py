@@ -202,7 +202,7 @@ def test_snakemake_by_hand_trains_or_refuses_protected_outputs(project):
         # Snakemake names the outputs of an arbitrary first job: training, evaluation or report.
         assert any(name in output for name in (f"runs/{RUN}/final.pt", f"metrics/{RUN}.json", "reports/tiny/report.md"))
         assert project.results() == before
-        project.call("dvc", "unprotect", "runs", "metrics", "reports/tiny")  # then it trains
+        project.call("dvc", "unprotect", "runs", "metrics", "corrections", "reports/tiny")  # then it trains
     assert jobs(project.snakemake()) == runs(DASO)
     assert weight(project) == 0.25
     assert jobs(project.dvc("repro")) == NOTHING

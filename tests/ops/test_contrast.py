@@ -37,6 +37,13 @@ def test_smoothed_labels(centres, rows):
     assert result.sum(-1).tolist() == pytest.approx([1.0] * 3, abs=1e-6)
 
 
+def test_similarities_are_means_over_the_rows_of_a_class():
+    """Three equal rows, two of class 0, one of class 1: the mean similarities are equal, their sums would be 2 to 1."""
+    row = unit([[0.6, 0.8]])
+    rows = torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+    assert smoothed_labels(row, row.expand(3, 2), rows)[0].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
 def test_graph_of_similar_images():
     graph = (WEAK @ WEAK.T).softmax(-1)
     rows = [0.415710, 0.250385, 0.333905, 0.237758, 0.394745, 0.367497, 0.293767, 0.340494, 0.365739]
@@ -44,7 +51,7 @@ def test_graph_of_similar_images():
 
 
 def test_neumann_series_equals_the_inverse_within_1e_8():
-    """The bound is reached nearly: a graph without off-diagonal entries has the eigenvalue 1 alone."""
+    """The error is close to the bound: a graph without off-diagonal entries has only the eigenvalue 1."""
     generator = torch.Generator().manual_seed(0)
     shares = torch.rand(50, 7, generator=generator, dtype=torch.float64).softmax(-1)
     eye = torch.eye(50, dtype=torch.float64)
@@ -52,7 +59,7 @@ def test_neumann_series_equals_the_inverse_within_1e_8():
         exact = torch.linalg.inv(eye - 0.2 * graph) @ (0.8 * shares)
         error = float((propagate(shares, graph) - exact).abs().max())
         assert error < 1e-8
-    assert error > 1e-10  # eleven terms more would be wasted
+    assert error > 1e-10  # The bound is tight: fewer terms would exceed 1e-8 for a share of 1.
 
 
 def test_smoothed_loss_has_three_terms():
@@ -71,8 +78,18 @@ def test_smoothed_loss_has_three_terms():
 )
 def test_reliable_loss_compares_each_row_with_all_others(centres, loss, logits):
     features, rows = torch.cat([SUPPORT, RELIABLE]), torch.cat([labels(centres), torch.tensor(TARGETS)])
-    assert reliable_logits(features, rows)[2].tolist() == pytest.approx(logits, abs=1e-5)
+    assert reliable_logits(features, rows, 2)[0].tolist() == pytest.approx(logits, abs=1e-5)
     assert float(reliable_loss(features, rows, torch.ones(8), 2)) == pytest.approx(loss, abs=1e-5)
+
+
+def test_class_without_an_included_image_leaves_gradients_finite():
+    """The centre of class 1 is then the only row of its class, so it has no density of its own."""
+    features = torch.cat([SUPPORT[[0, 1, 2, 4]], RELIABLE]).requires_grad_()
+    rows = torch.cat([labels(IDENTITY)[[0, 1, 2, 4]], torch.tensor(TARGETS)])
+    loss = reliable_loss(features, rows, torch.tensor([1.0, 1, 1, 1, 0, 0]), 2)
+    loss.backward()
+    assert loss.isfinite() and features.grad.isfinite().all()
+    assert features.grad[1].any()  # both images of class 0 are compared with it
 
 
 def test_rows_that_are_not_included_change_nothing():

@@ -10,7 +10,7 @@ LABELS = np.empty(0, np.int64)
 
 
 def model(**changes):
-    """Return a model of two classes with four test images, of which it takes three for class 0.
+    """Return a model of two classes with four test images; three are predicted as class 0.
 
     The logits of class 0 minus those of class 1 are 2, 1, .5 and -1; the true classes are 0, 0, 1 and 1.
     """
@@ -52,6 +52,17 @@ def test_fitted_tau_removes_the_offset_between_the_classes(tau, scale):
     margins = np.array([1, 1, -0.5, -1, -1, 0.5]) * scale + tau * np.log(4)
     logits = np.stack([margins, np.zeros(6)], 1)
     assert fit_tau(logits, np.array([0, 0, 0, 1, 1, 1]), np.array([0.8, 0.2])) == tau
+
+
+@pytest.mark.parametrize(("scale", "tau"), [(0.5, 0.5), (1, 1)])
+def test_confidence_does_not_decide_tau(scale, tau):
+    """Minimised over T, the log loss of (c z - c tau log pi) / T does not depend on c: tau grows with the logits.
+
+    At T = 1, the confident error 5 of class 1 would make it 1.5.
+    """
+    margins = scale * np.array([7.0, 6, -1, 3, -6, 5, -6, 1])
+    logits = np.stack([margins, np.zeros(8)], 1)
+    assert fit_tau(logits, np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0.8, 0.2])) == tau
 
 
 def test_classes_with_more_held_out_images_weigh_the_same():
@@ -110,8 +121,9 @@ def test_prior_shift_replaces_the_assumed_shares():
 
 def test_class_without_unlabeled_images_keeps_finite_results():
     """All unlabeled images are of class 0: the shift is finite, and all test images are taken for class 0."""
-    entry = correct_logits(model(unlabeled=np.array([[40.0, 0], [40, 0]])))["prior_shift"]
-    assert (entry["shares"][0], *accuracies(entry)) == (pytest.approx(1), 0.5, 0.5)
+    with np.errstate(divide="raise"):
+        entry = correct_logits(model(unlabeled=np.array([[1000.0, 0], [1000, 0]])))["prior_shift"]
+    assert (entry["shares"], *accuracies(entry)) == ([1, 0], 0.5, 0.5)
     assert np.isfinite(entry["ece"])
 
 

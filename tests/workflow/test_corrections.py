@@ -36,7 +36,7 @@ def test_finished_run_is_corrected_without_training(built, run, model):
 def test_report_has_a_row_for_each_correction(built):
     lines = built.read("reports/tiny/report.md").splitlines()
     rows = [line for line in lines if "| shift to the unlabeled classes |" in line]
-    assert [row.split(" | ")[1] for row in rows] == ["Supervised", "FixMatch \\+ DASO"] or len(rows) == 2
+    assert [row.split(" | ")[1] for row in rows] == ["Supervised", "FixMatch + DASO"]
     assert "Table A.18" in built.read("reports/tiny/index.html")
 
 

@@ -25,7 +25,7 @@ def test_dry_run_names_each_job_and_its_reason(project):
     assert re.fullmatch(r"1 run to train, 1 at once: about [\d.]+ \w+ of training", printed[0])
     assert re.match(r"disk: [\d.]+ MB needed \(results", printed[1])
     assert sorted(printed[2:6]) == [
-        "correct   corrections/tiny.done  (stale: params/, code or inputs have changed)",
+        "correct   corrections/tiny.done  (its inputs will change)",
         f"evaluate  metrics/{RUNS[1]}.json  (its inputs will change)",
         "report    reports/tiny/index.html  (its inputs will change)",
         f"train     {RUNS[1]}  (stale: params/, code or inputs have changed)",

@@ -47,7 +47,7 @@ print("\\nmodules", *sorted(name for name in sys.modules if name == "daso" or na
 """
 
 
-@pytest.mark.parametrize("stage", ["data", "split", "derive", "train", "estimate", "evaluate", "report"])
+@pytest.mark.parametrize("stage", ["data", "split", "derive", "train", "estimate", "evaluate", "corrections", "report"])
 def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
     monkeypatch.chdir(project.path)
     keys = Keys(load_params(), project.path)
@@ -60,6 +60,8 @@ def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
             data_config(keys.params, "digits") if stage == "data" else split_config(keys.params, "digits", SETTING, 0)
         )
         project.write("stage.json", canonical_json(resolved))
+    if stage == "corrections":
+        project.write("stage.json", json.dumps({RUN: "k"}))
     if stage == "derive":
         project.write("stage.json", '{"held_out": 1}')
     if stage == "estimate":  # a survey with one evaluation, of uniform sizes
@@ -74,10 +76,11 @@ def test_key_covers_the_imports_of_a_stage(project, stage, monkeypatch):
         "derive": ["derive", "--config", "stage.json", "--store", STORE, "--split", SPLIT, "--out", "new/split.json"],
         "estimate": ["estimate", "--run", "survey", "--key", "k", "--out", "new/estimate.json"],
         "evaluate": ["evaluate", "--run", f"runs/{RUN}", "--out", "new/metrics.json"],
+        "corrections": ["corrections", "--keys", "stage.json", "--out", "new/corrections"],
         "report": ["report", "--suite", "tiny", "--out", "new/report"],
     }
     output = project.call("python", "-c", LIST_MODULES, *arguments[stage])
     imported = set(output.splitlines()[-1].removeprefix("modules ").split())
-    covered = set(keys.modules(stage, specs_of(config) if stage == "train" else ()))
+    covered = set(keys.modules(stage, specs_of(config) if stage in ("train", "corrections") else ()))
     assert imported - covered - EXEMPT - RESULT_NEUTRAL == set()
     assert len(imported) > 5

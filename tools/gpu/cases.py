@@ -26,6 +26,7 @@ EARLY_PHASES: dict[str, dict[str, Any]] = {
     "usadtm": {"warmup": 5},
     "simmatch": {"instance_start": 32},
     "simpro": {"period": 10},
+    "ccl": {"period": 10, "warmup": 10, "energy": 0.0},
     "daso": {"warmup": 10, "period": 5},
     "class_balanced": {"start": 0.1},
     "ldam": {"start": 0.1},

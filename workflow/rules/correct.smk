@@ -19,13 +19,15 @@ rule correct:
     benchmark:
         "benchmarks/correct/{suite}.tsv"
     threads: 1
+    # On a cluster, the job requests ten minutes and a minute for each run.
     resources:
         gpu=GPUS,
+        runtime=lambda wildcards, attempt: attempt * (10 + len(to_correct(wildcards))),
     params:
         runs=lambda wildcards: canonical_json(
             {run.id: KEYS.corrections(run) for run in to_correct(wildcards)}
         ),
-        folder=paths.CORRECTIONS,
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "printf '%s\\n' {params.runs:q} | python -m daso corrections --keys - --out {params.folder} &> {log} "
         "&& touch {output}"

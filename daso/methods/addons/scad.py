@@ -16,7 +16,8 @@ from daso.ops.super_classes import local_shares, super_class_sizes
 from daso.records import Env, Losses, Output, Role, Step
 from daso.schema import NonNegative
 
-HEAD, PREFIX = "super_class", "super_class_"  # of the super-classes: the classifier, and names of heads and losses
+SUPER_HEAD = "super_class"  # name of the classifier of super-classes
+PREFIX = "super_class_"  # of the names of other heads and of losses
 
 
 class SCAD(AddOn):
@@ -64,7 +65,7 @@ class SCAD(AddOn):
         labels = tuple(env.super_classes[label] for label in env.labels)
         assert env.make_learner is not None
         self.learner: Learner = env.make_learner(env._replace(num_classes=len(sizes), counts=sizes, labels=labels))
-        self.heads = {HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
+        self.heads = {SUPER_HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
         self.register_buffer("numbers", torch.tensor(env.super_classes), persistent=False)  # (K,)
         # fidelity: scad-counts
         self.register_buffer("delta", local_shares(env.counts, env.super_classes), persistent=False)  # (S, K)
@@ -85,7 +86,7 @@ class SCAD(AddOn):
 
     def posterior(self, out: Output) -> Tensor:
         """Return the probabilities (n, S) of the super-classes; no gradient."""
-        return (out.heads[HEAD].detach() - logit_shift(self.super_prior, self.super_tau)).softmax(-1)
+        return (out.heads[SUPER_HEAD].detach() - logit_shift(self.super_prior, self.super_tau)).softmax(-1)
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
         """Return the losses of the super-classes."""
@@ -103,7 +104,7 @@ class SCAD(AddOn):
         views = ("labeled", *self.learner.views.u)
         heads = {view: step.out[view].heads for view in views}
         extra = {view: {name: heads[view][PREFIX + name] for name in self.learner.heads} for view in views}
-        out = {view: Output(step.out[view].features, heads[view][HEAD], extra[view]) for view in views}
+        out = {view: Output(step.out[view].features, heads[view][SUPER_HEAD], extra[view]) for view in views}
         x, u = {"weak": out["labeled"].features}, {view: out[view].features for view in self.learner.views.u}
         return Step(step.batch._replace(x=x, y=self.numbers[step.batch.y], u=u), out)
 

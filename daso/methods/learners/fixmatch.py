@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from torch import Tensor
+
 from daso.methods.base import AddOn, Learner, Views, forward_jointly
 from daso.models.network import Models
 from daso.ops.losses import consistency
@@ -50,6 +52,9 @@ class FixMatch(Learner):
         weights = self.weigh((thresholded.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step = step._replace(mask=weights > 0)
         strong = [self.adjust(out[view].logits, Role.CONSISTENCY, step) for view in self.views.u[1:]]
-        targets = step.targets.argmax(-1) if self.targets == "hard" else step.targets
-        losses["consistency"] = self.weight * consistency(strong, targets, weights)
+        losses["consistency"] = self.weight * consistency(strong, self.labels(step.targets), weights)
         return losses | self.addon_losses(step), step
+
+    def labels(self, probs: Tensor) -> Tensor:
+        """Return the targets of the unlabeled loss: the classes (U,) of pseudo-labels (U, K), or these if soft."""
+        return probs if self.targets == "soft" else probs.argmax(-1)
