@@ -69,7 +69,7 @@ def changes_text_or_disables(methods: Mapping[str, Tree], name: str) -> bool:
 def in_paper_protocol(method: Tree) -> bool:
     """Return False for a method that needs what the paper's protocol lacks: features, or predictions that are kept."""
     changes_network = any(key.startswith("network.") for key in method.get("change", {}))
-    return not changes_network and method.get("plan", {}).get("name") != "self_training"
+    return not changes_network and method.get("plan", {}).get("name") not in ("self_training", "fine_tuning")
 
 
 def main(folder: Path = Path(".gpu")) -> None:
