@@ -67,6 +67,9 @@ class AddOn(nn.Module):
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
+    weighs_classes: ClassVar[bool] = (
+        False  # by its labeled loss, so that the class sizes predictions assume are unknown
+    )
     plan_options: Mapping[str, str] = {}  # options that a plan sets, by content; see `methods.plans`
     super_classes: ClassVar[bool] = False  # True if it reads `env.super_classes`
     current_phase: Hashable = None  # phase of the current step, set by Learner.set_phase

@@ -28,7 +28,7 @@ class ModelLogits(NamedTuple):
     blank: FloatArray  # (K,) of a blank image
     bias: FloatArray | str  # (K,) that the bias of the head adds, or the reason why it cannot be removed
     labeled_shares: FloatArray  # (K,) of the classes among the labeled images
-    assumed_shares: FloatArray  # (K,) of the classes that the predictions assume
+    assumed_shares: FloatArray | str  # (K,) of the classes that the predictions assume, or why they are unknown
 
 
 def correct_logits(model: ModelLogits) -> dict[str, Tree]:
@@ -52,6 +52,8 @@ def _logit_adjustment(model: ModelLogits) -> Tree:
 def _prior_shift(model: ModelLogits) -> Tree:
     if not len(model.unlabeled):
         return {"reason": "the split has no unlabeled images"}
+    if isinstance(model.assumed_shares, str):
+        return {"reason": model.assumed_shares}
     shares = estimate_shares(log_softmax(model.unlabeled), model.assumed_shares)
     shift = np.log(np.maximum(shares, LEAST_SHARE) / model.assumed_shares)
     return {"shares": shares.tolist(), **_measured(model, shift)}

@@ -14,6 +14,7 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.resident import Pool
 from daso.engine.trainer import Trainer
+from daso.methods.base import Learner
 from daso.ops.corrections import ModelLogits, correct_logits
 from daso.paths import WEIGHTS_FILE, rebuild_hint, require_inputs, run_folder
 from daso.runs.train import Data, Job, load_data
@@ -53,9 +54,9 @@ def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -
 
 def model_logits(trainer: Trainer) -> ModelLogits:
     """Return the evaluated logits of a trained model, and what their corrections need."""
-    data, parts = trainer.data, [trainer.learner, *trainer.learner.chain]
+    data = trainer.data
     counts = np.array(data.labeled.counts(trainer.config["dataset"]["num_classes"], drawn=True))
-    labeled, balanced = counts / counts.sum(), any(part.balanced_predictions for part in parts)
+    labeled = counts / counts.sum()
     return ModelLogits(
         test=_logits(trainer, data.test),
         test_labels=_labels(data.test),
@@ -65,8 +66,21 @@ def model_logits(trainer: Trainer) -> ModelLogits:
         blank=_blank_logits(trainer)[0],
         bias=bias_effect(trainer),
         labeled_shares=labeled,
-        assumed_shares=np.full_like(labeled, 1 / len(labeled)) if balanced else labeled,
+        assumed_shares=assumed_shares(trainer.learner, labeled),
     )
+
+
+def assumed_shares(learner: Learner, labeled: FloatArray) -> FloatArray | str:
+    """Return the shares (K,) of the classes that predictions assume, given the labeled ones; or why they are unknown.
+
+    They are uniform if logits are adjusted or a balanced head is evaluated.
+    """
+    parts = [learner, *learner.chain]
+    if any(part.balanced_predictions or part.evaluation_head for part in parts):
+        return np.full_like(labeled, 1 / len(labeled))
+    if any(addon.weighs_classes for addon in learner.chain):
+        return "class weights in training: the class sizes that predictions assume are unknown"
+    return labeled
 
 
 def _logits(trainer: Trainer, pool: Pool) -> FloatArray:

@@ -19,7 +19,7 @@ from daso.config.network import evaluated_model, pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
 from daso.data.features import load_features
-from daso.data.files import canonical_json, file_digest, read_checksummed
+from daso.data.files import canonical_json, file_digest, read_checksummed, read_json
 from daso.data.open_set import open_store
 from daso.data.split import SavedSplit, check_split
 from daso.data.split_rows import Split
@@ -35,7 +35,7 @@ from daso.engine.results import write_run
 from daso.engine.round_robin import round_robin
 from daso.engine.trainer import Trainer
 from daso.errors import BusyError, DasoError, DataError, DivergedError
-from daso.paths import RESULT_FILE, rebuild_hint
+from daso.paths import CONFIG_FILE, RESULT_FILE, rebuild_hint
 
 # torch cycles through 32 streams of each priority, and each run uses two; runs must not share a stream.
 REPLICAS = 16
@@ -175,7 +175,8 @@ def _load_upstream(job: Job) -> UpstreamResults:
         encoder = checkpoint.load_checkpoint(job.encoder, plan["encoder"]["key"], rebuild_hint(job.encoder))["student"]
     if job.network is not None:
         state = checkpoint.load_checkpoint(job.network, plan["network"]["key"], rebuild_hint(job.network))
-        network = state[evaluated_model(job.config)]
+        trained = read_json(job.network.with_name(CONFIG_FILE), "configuration of a run")
+        network = state[evaluated_model(trained)]
     if job.estimate is not None:
         survey = read_checksummed(job.estimate, "estimate of class sizes")
         if survey.get("key") != plan["estimate"]["key"]:

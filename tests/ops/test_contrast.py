@@ -78,8 +78,18 @@ def test_smoothed_loss_has_three_terms():
 )
 def test_reliable_loss_compares_each_row_with_all_others(centres, loss, logits):
     features, rows = torch.cat([SUPPORT, RELIABLE]), torch.cat([labels(centres), torch.tensor(TARGETS)])
-    assert reliable_logits(features, rows)[2].tolist() == pytest.approx(logits, abs=1e-5)
+    assert reliable_logits(features, rows, 2)[0].tolist() == pytest.approx(logits, abs=1e-5)
     assert float(reliable_loss(features, rows, torch.ones(8), 2)) == pytest.approx(loss, abs=1e-5)
+
+
+def test_class_without_an_included_image_leaves_gradients_finite():
+    """The centre of class 1 is then the only row of its class, so it has no density of its own."""
+    features = torch.cat([SUPPORT[[0, 1, 2, 4]], RELIABLE]).requires_grad_()
+    rows = torch.cat([labels(IDENTITY)[[0, 1, 2, 4]], torch.tensor(TARGETS)])
+    loss = reliable_loss(features, rows, torch.tensor([1.0, 1, 1, 1, 0, 0]), 2)
+    loss.backward()
+    assert loss.isfinite() and features.grad.isfinite().all()
+    assert features.grad[1].any()  # both images of class 0 are compared with it
 
 
 def test_rows_that_are_not_included_change_nothing():

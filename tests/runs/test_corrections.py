@@ -63,6 +63,13 @@ def test_adjustment_in_evaluation_stays_and_predictions_assume_uniform_classes()
     assert adjusted.assumed_shares.tolist() == [0.5, 0.5]
 
 
+def test_shares_that_predictions_assume_follow_from_the_method():
+    """A balanced head assumes uniform classes, whatever balances it; class weights leave the shares unknown."""
+    assert model_logits(with_method(ABC)).assumed_shares.tolist() == [0.5, 0.5]
+    weighed = model_logits(with_method({"name": "class_balanced", "beta": 0.999, "start": 0.0})).assumed_shares
+    assert weighed == "class weights in training: the class sizes that predictions assume are unknown"
+
+
 def test_parts_without_images_have_no_logits():
     run = with_method()
     run.data = run.data._replace(unlabeled=pool([], 0), validation=pool([], 0))

@@ -19,6 +19,7 @@ class ClassBalanced(AddOn):
     from the first step on. With `beta` 1 they are inverse to the labeled counts.
     """
 
+    weighs_classes = True
     weights: Tensor
 
     def __init__(self, env: Env, *, beta: Probability, start: ShareBelowOne) -> None:

@@ -19,6 +19,7 @@ class LDAM(AddOn):
     the labeled loss is plain cross-entropy.
     """
 
+    weighs_classes = True
     adjusts = frozenset({"supervised"})
     margins: Tensor
     weights: Tensor

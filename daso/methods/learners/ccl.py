@@ -105,7 +105,7 @@ class CCL(Learner):
         out = forward_jointly(models.student, labeled=batch.x["weak"], **x, **u)
         step = self.begin(batch, models, out)
         plain, balanced = plain_and_balanced(out)
-        step = self.refine(self.fused(out["weak"]).softmax(-1), step)
+        step = self.refine(self.adjust(self.fused(out["weak"]), Role.PSEUDO_LABEL, step).softmax(-1), step)
         weights = self.weigh((step.targets.amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
         step, label = step._replace(mask=weights > 0), step.targets.argmax(-1)
         shift = logit_shift(self.prior.shares, self.tau)

@@ -85,7 +85,8 @@ class DeCon(Learner):
         updated = self.updated(step)
         shift = logit_shift(self.prior, self.tau)
         f = plain["weak"].detach()
-        step = self.refine(debiased(f, updated.plain, self.pseudo_label_tau).softmax(-1), step)
+        z = self.adjust(debiased(f, updated.plain, self.pseudo_label_tau), Role.PSEUDO_LABEL, step)
+        step = self.refine(z.softmax(-1), step)
         weights = self.products(f, updated.plain) * updated.confidence / updated.weight
         step = step._replace(mask=weights > 0)
         confident = self.weigh((f.softmax(-1).amax(-1) >= self.threshold).float(), Role.CONSISTENCY, step)
