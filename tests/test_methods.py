@@ -89,7 +89,7 @@ def upstream(config: dict, names: torch.Tensor) -> UpstreamResults:
     return UpstreamResults(encoder, options)
 
 
-# Methods that change a frozen network, and alpha-TIM, train on features alone: tests/config/test_on_features.py.
+# Methods that change a frozen network, and alpha-TIM, train only on features: tests/config/test_on_features.py.
 ON_FEATURES = {"network.neck", "network.head"}
 METHODS = sorted(
     name

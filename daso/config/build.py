@@ -128,7 +128,7 @@ def build_encoder(config: Mapping[str, Any], dim: int = TYPICAL_DIM) -> Encoder:
 def encoder_of(network: Mapping[str, Any], num_classes: int = 1, seed: int = 0) -> Encoder:
     """Return the encoder that the options of a network describe, whatever is trained of it.
 
-    The number of classes and the seed decide the width and the first weights of adapters alone.
+    The number of classes and the seed decide only the width and the first weights of adapters.
     """
     encoder: Encoder = _make(NETWORKS, network)
     encoder.add_adapters(num_classes, seed)

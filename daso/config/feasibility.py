@@ -98,14 +98,14 @@ def reasons_infeasible(params: Params, run: Run, config: Tree) -> Iterator[str]:
 
 
 def _refused_on_features(config: Tree, parts: Iterable[tuple[str, Tree]], file: str, protocol: str) -> Iterator[str]:
-    """Yield the components of a method that cannot train on features, not without a neck, or on nothing else."""
+    """Yield the components of a method that are refused on features, need a neck, or need features."""
     network = config["protocol"]["network"]
     on_features = trains_on_features(network)
     for kind, part in parts:
         match attribute(COMPONENTS[kind][part["name"]], "on_features", given_options(part), "supported"):
             case "required" if not on_features:
                 yield (
-                    f"{file}: {kind} '{part['name']}': trains on features of a frozen network alone; set train: head "
+                    f"{file}: {kind} '{part['name']}': trains only on features of a frozen network; set train: head "
                     f"in the network of {protocol}, or leave the method out"
                 )
             case "refused" if on_features:

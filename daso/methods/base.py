@@ -26,7 +26,7 @@ Refine = Callable[[Tensor], Tensor]
 class Views(NamedTuple):
     """Names of the views that a learner requires of labeled (x) and unlabeled (u) images.
 
-    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" on images alone;
+    "plain" is the image itself, "weak", "strong" and "simclr" are random augmentations, "simclr" only on images;
     "weak2", "strong2" and "simclr2" are second random draws. Where images are resized, the operations of "strong" and
     its Cutout are applied before or after resizing. With `all_images` each step has every labeled and every unlabeled
     image once, instead of a batch.

@@ -14,7 +14,7 @@ from daso.ops.reliability import log_softmax, reliability
 
 TAUS = tuple(step / 4 for step in range(-4, 13))  # from which tau is chosen: -1, -0.75, ..., 3
 EM_ROUNDS, EM_TOLERANCE = 1000, 1e-8  # of the expectation maximisation
-LEAST_SHARE = 1e-9  # of a class that no unlabeled image seems to show
+LEAST_SHARE = 1e-9  # of a class with an estimated share of 0
 
 
 class ModelLogits(NamedTuple):

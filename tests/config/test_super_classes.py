@@ -1,4 +1,4 @@
-"""Super-classes of a dataset, in the configuration of the runs that read them alone."""
+"""Super-classes of a dataset, only in the configuration of the runs that read them."""
 
 from dataclasses import replace
 

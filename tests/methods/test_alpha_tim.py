@@ -151,7 +151,7 @@ def test_images_are_refused_in_one_line():
     with pytest.raises(ParamsError) as raised:
         check_run(replace(PARAMS, root=Path("params")), RUN._replace(protocol="zoo", setting="n40-m60-l10-u5r"))
     assert str(raised.value) == (
-        "params/methods/alpha_tim.yaml: learner 'alpha_tim': trains on features of a frozen network alone; set train: "
+        "params/methods/alpha_tim.yaml: learner 'alpha_tim': trains only on features of a frozen network; set train: "
         "head in the network of params/protocols/zoo.yaml, or leave the method out"
     )
 

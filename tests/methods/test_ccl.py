@@ -197,7 +197,7 @@ def test_contrastive_losses_of_a_step(env, batch, models, centre_labels, smoothe
     """Two classes, fused logits (9, 8), (1, 0), (7, 9): the first and the third image have energies below -8.75.
 
     Their labels are (.731059, .268941) and (.119203, .880797) to the power of four, scaled. The losses were computed in
-    NumPy from the rows of low energy alone, with the inverse of the matrix.
+    NumPy only from the rows of low energy, with the inverse of the matrix.
     """
     env = env._replace(num_classes=2, counts=(5, 5))
     learner = make(env, **CONTRASTIVE, centre_labels=centre_labels)

@@ -51,7 +51,7 @@ def test_graph_of_similar_images():
 
 
 def test_neumann_series_equals_the_inverse_within_1e_8():
-    """The bound is reached nearly: a graph without off-diagonal entries has the eigenvalue 1 alone."""
+    """The error is close to the bound: a graph without off-diagonal entries has only the eigenvalue 1."""
     generator = torch.Generator().manual_seed(0)
     shares = torch.rand(50, 7, generator=generator, dtype=torch.float64).softmax(-1)
     eye = torch.eye(50, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_neumann_series_equals_the_inverse_within_1e_8():
         exact = torch.linalg.inv(eye - 0.2 * graph) @ (0.8 * shares)
         error = float((propagate(shares, graph) - exact).abs().max())
         assert error < 1e-8
-    assert error > 1e-10  # eleven terms more would be wasted
+    assert error > 1e-10  # The bound is tight: fewer terms would exceed 1e-8 for a share of 1.
 
 
 def test_smoothed_loss_has_three_terms():

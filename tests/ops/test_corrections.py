@@ -10,7 +10,7 @@ LABELS = np.empty(0, np.int64)
 
 
 def model(**changes):
-    """Return a model of two classes with four test images, of which it takes three for class 0.
+    """Return a model of two classes with four test images; three are predicted as class 0.
 
     The logits of class 0 minus those of class 1 are 2, 1, .5 and -1; the true classes are 0, 0, 1 and 1.
     """

@@ -88,7 +88,9 @@ def parity(suite: str, **options: Any) -> None:
     run(suite, **options)
 
 
-METHOD_COSTS = "fixmatch,fixmatch_daso,fixmatch_adello,simpro,acr,decon"
+METHOD_COSTS = (
+    "fixmatch,fixmatch_daso,fixmatch_adello,simpro,acr,decon,ccl,ccl_no_contrast,cdmad,fixmatch_scad,acr_scad"
+)
 
 
 @command("OMP_NUM_THREADS=1 python -m tools.bench methods")

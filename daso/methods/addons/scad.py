@@ -16,10 +16,8 @@ from daso.ops.super_classes import local_shares, super_class_sizes
 from daso.records import Env, Losses, Output, Role, Step
 from daso.schema import NonNegative
 
-SUPER_HEAD, PREFIX = (
-    "super_class",
-    "super_class_",
-)  # names of the classifier of super-classes, of other heads and losses
+SUPER_HEAD = "super_class"  # name of the classifier of super-classes
+PREFIX = "super_class_"  # of the names of other heads and of losses
 
 
 class SCAD(AddOn):

@@ -15,7 +15,7 @@ from daso.schema import NonNegative
 
 
 class AlphaTIM(Learner):
-    """Maximise the mutual information of unlabeled images and predictions by alpha-entropies (Veilleux et al. 2021).
+    """alpha-TIM: mutual information of unlabeled images and predictions by alpha-entropies (Veilleux et al. 2021).
 
     It follows Boudiaf et al. 2020, who use Shannon's entropies: predictions of single images become confident, their
     mean does not. Each step has all images, because the mean over a small batch would have another entropy.
