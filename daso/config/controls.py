@@ -8,7 +8,7 @@ from typing import Any
 from daso.aliases import Tree
 from daso.config.fit import fitted_options
 from daso.config.network import evaluated_model
-from daso.config.params import WEIGHT_DECAY, Params
+from daso.config.params import Params
 from daso.config.registry import ADDONS, LEARNERS
 from daso.config.resolve import Run, resolve, table_protocol, trained_run
 from daso.config.signature import attribute
@@ -63,14 +63,12 @@ def _training_errors(params: Params, protocol: str, table: Tree) -> Iterator[str
     for setting in table["settings"]:
         for names in table["controls"].items():
             runs = [Run(table["dataset"], setting, protocol, name, 0) for name in names]
-            config = resolve(params, runs[0])
-            own = set(balanced_parts(config["method"])) - {LOGIT_ADJUSTMENT}
+            own = set(balanced_parts(resolve(params, runs[0])["method"])) - {LOGIT_ADJUSTMENT}
             one, other = (_conditions(params, run, adjusted_alike=not own) for run in runs)
-            started = config["plan"].get("network", {}).get("of") == trained_run(params, runs[1]).id
             values = [
                 f"{name}: {_text(one.get(name))} and {_text(other.get(name))}"
                 for name in {**one, **other}
-                if one.get(name) != other.get(name) and not (started and _is_schedule(name))
+                if one.get(name) != other.get(name)
             ]
             if values:
                 yield (
@@ -103,11 +101,6 @@ def _conditions(params: Params, run: Run, adjusted_alike: bool) -> dict[str, Any
         if part["name"] == LOGIT_ADJUSTMENT and option != "name"
     }
     return dict(_flat(parts | {"fitted values": fitted} | adjustment))
-
-
-def _is_schedule(name: str) -> bool:
-    """Return True for a condition that a method which starts with its control's network need not share with it."""
-    return name == "steps" or (name.startswith("optimizer.") and name.removeprefix("optimizer.") not in WEIGHT_DECAY)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Checks of a run before any data exist, compared with the later split and the built components."""
 
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -176,7 +177,9 @@ def test_infeasible_run_of_a_suite_is_an_error_of_params(params):
 def test_attributes_read_from_source_equal_those_of_the_objects(method):
     tree = PARAMS.methods[method]
     env = Env(10, 4, (9, *(1,) * 9), 18, 40, 4, 1000, unlabeled_counts=(4,) * 10, unlabeled_ratio=2)
-    learner = component(LEARNERS[tree["learner"]["name"]])(env, **given_options(tree["learner"]))
+    make_learner = partial(component(LEARNERS[tree["learner"]["name"]]), **given_options(tree["learner"]))
+    env = env._replace(super_classes=(0, 1) * 5, learner=tree["learner"]["name"], make_learner=make_learner)
+    learner = make_learner(env)
     views = views_of(tree["learner"])
     assert (views["x"], views["u"]) == (learner.views.x, learner.views.u)
     assert attribute(LEARNERS[tree["learner"]["name"]], "provides", given_options(tree["learner"])) == learner.provides

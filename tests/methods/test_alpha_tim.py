@@ -156,30 +156,12 @@ def test_images_are_refused_in_one_line():
     )
 
 
-TAU_2 = [{"name": "logit_adjustment", "tau": 2.0, "roles": ["supervised"]}]
-PLAN = PARAMS.methods["alpha_tim"]["plan"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "differences"),
-    [
-        ({}, []),
-        ({"optimizer": {"weight_decay": 0.004}}, ["optimizer.weight_decay: 0.004 and 0.002"]),
-        ({"addons": TAU_2}, ["logit_adjustment.tau: 2.0 and 1.0"]),
-        (
-            {"plan": {**PLAN, "base": "supervised"}},
-            [
-                "steps: 300 and 1000; optimizer.algorithm: adam and none; optimizer.lr: 0.001 and 0.3; "
-                "optimizer.betas: 0.9, 0.999 and none; optimizer.eps: 1e-08 and none; "
-                "optimizer.momentum: none and 0.9; optimizer.nesterov: none and True"
-            ],
-        ),
-    ],
-)
-def test_control_whose_network_is_trained_further_may_have_another_schedule(changes, differences):
-    """Steps and optimizer may differ, weight decay and logit adjustment may not."""
-    methods = {**PARAMS.methods, "own": {**PARAMS.methods["alpha_tim"], **changes}}
-    table = {"name": "t", "dataset": "digits", "settings": [RUN.setting], "controls": {"own": "supervised_la"}}
-    suites = {"s": {"protocol": "photos", "tables": [table]}}
-    lines = control_errors(replace(PARAMS, methods=methods, suites=suites))
-    assert [line.split(f"{RUN.setting}', ")[1].split("; set")[0] for line in lines] == differences
+def test_method_that_starts_with_it_is_no_fair_comparison():
+    """Further training alone changes the accuracy, so a control must have the same steps and optimizer."""
+    table = {"name": "t", "dataset": "digits", "settings": [RUN.setting], "controls": {"alpha_tim": "supervised_la"}}
+    (line,) = control_errors(replace(PARAMS, suites={"s": {"protocol": "photos", "tables": [table]}}))
+    assert line.split(f"{RUN.setting}', ")[1] == (
+        "steps: 300 and 1000; optimizer.algorithm: adam and none; optimizer.lr: 0.001 and 0.3; optimizer.betas: "
+        "0.9, 0.999 and none; optimizer.eps: 1e-08 and none; optimizer.momentum: none and 0.9; optimizer.nesterov: "
+        "none and True; set the same values, or name a different control"
+    )

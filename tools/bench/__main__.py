@@ -227,8 +227,29 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
     click.echo("\n".join(markdown(measure(images, repeats), len(images.labeled), command)))
 
 
+@command("python -m tools.bench few-labels photos/all/photos/supervised_la/s0 --truth truth.csv")
+@click.argument("run", metavar="RUN", help="Run whose dataset was made by tools.photo_folder; it need not be trained.")
+@click.option("--truth", type=PATH, required=True, help="Classes of all photos, by tools.photo_folder --truth.")
+@REPEATS_OPTION
+def few_labels(run: str, truth: Path, repeats: int) -> None:
+    """Measure alpha-TIM with few labels on photographs whose classes are known.
+
+    The features of the dataset must exist: `snakemake --config suite=photos features`.
+    """
+    from daso.config.load import load_params
+    from daso.config.resolve import parse_run
+    from tools.bench.few_labels import SIZES, accuracies, markdown
+    from tools.bench.labeling import load_images
+
+    named = parse_run(load_params(), run)
+    images = load_images(named, truth)
+    results = {sizes: [accuracies(images, named, sizes, seed) for seed in range(repeats)] for sizes in SIZES}
+    command = f"python -m tools.bench few-labels {run} --truth {truth} --repeats {repeats}"
+    click.echo("\n".join(markdown(results, command)))
+
+
 PANELS: dict[str, list[click.Command]] = {
-    "Benchmarks": [speed, methods, parity, report, images, photos, encode, features, pixels, labeling]
+    "Benchmarks": [speed, methods, parity, report, images, photos, encode, features, pixels, labeling, few_labels]
 }
 
 

@@ -25,7 +25,7 @@ BASES = {
 ADD_ONS = {
     **{"LA": "orange", "LA at inference": "ochre", "ABC": "purple", "CB": "brown", "DebiasPL": "pink", "BOSS": "pink"},
     **{"DARP": "ochre", "CReST": "teal", "CReST+": "green", "LDAM-DRW": "teal", "cRT": "green"},
-    **{"ADELLO": "green", "UDAL": "teal", "SCAD": "brown"},
+    **{"ADELLO": "green", "UDAL": "teal", "SCAD": "purple"},
 }
 STRONG = "DASO"  # the add-on that has the hue of its base
 RANK_COLOURS = 12  # steps of the scale for ranks and groups of classes
