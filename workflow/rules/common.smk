@@ -266,9 +266,7 @@ def suite_results(wildcards):
 
 def uncorrected(wildcards):
     """Return the runs of a suite without current corrections."""
-    return [
-        run for run in runs(PARAMS, wildcards.suite) if not CURRENT.corrected(run)
-    ]
+    return [run for run in runs(PARAMS, wildcards.suite) if not CURRENT.corrected(run)]
 
 
 def to_correct(wildcards):
