@@ -37,7 +37,7 @@ def weights(monkeypatch):
         saved = {"teacher": {f"classifier.{name}": each for name, each in state.items()}, "learner": {}}
         monkeypatch.setattr(assemble, "load_checkpoint", lambda path, key: saved)
         run = SimpleNamespace(read=lambda name: b"", folder=assemble.Path("runs"), key="k")
-        run.result = {"counts": {"labeled": [3, 1]}}
+        run.result = {"counts": {"labeled": [3, 1]}, "classes": ["rose", "tulip"]}
         return assemble._weights(run, CONFIG, None)
 
     return of_state

@@ -36,7 +36,7 @@ def train_lines(tmp_path, monkeypatch, caplog):
     def train(method, labels, resume=None):
         resident = Resident(pool([0] * 6 + [1] * 3, 0), pool(labels, 100), pool([0, 1], 200), pool([0, 0, 1], 210))
         job = Job({**CONFIG, "method": method}, *(tmp_path / name for name in ("store", "split", "out", "scratch")))
-        data = Data(None, None, resident, training.UpstreamResults())
+        data = Data(SimpleNamespace(classes=()), None, resident, training.UpstreamResults())
         with Stop() as stop:
             list(training._run(job, data, Execution(CPU, resume=resume), stop, []))
         return [record.getMessage() for record in caplog.records]
@@ -96,7 +96,7 @@ def test_split_without_unlabeled_images_is_refused_before_training(tmp_path, mon
 def tiny_data(tmp_path, monkeypatch):
     """Change to an empty folder, in which every run loads the same tiny data."""
     monkeypatch.chdir(tmp_path)
-    loaded = Data(None, None, trainer().data, training.UpstreamResults())
+    loaded = Data(SimpleNamespace(classes=()), None, trainer().data, training.UpstreamResults())
     monkeypatch.setattr(training, "check_code", lambda config: None)
     monkeypatch.setattr(training, "load_data", lambda jobs, device: [loaded] * len(jobs))
     monkeypatch.setattr(training, "describe_environment", lambda device: {})
@@ -229,7 +229,7 @@ def test_step_runner_is_closed_whether_its_run_finishes_or_diverges(tmp_path, mo
     config = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": lr, "warmup": 0}}
     job, diverged = Job(config, *(tmp_path / name for name in ("store", "split", "out", "scratch"))), []
     with Stop() as stop:
-        data = Data(None, None, trainer().data, training.UpstreamResults())
+        data = Data(SimpleNamespace(classes=()), None, trainer().data, training.UpstreamResults())
         list(training._run(job, data, Execution(CPU), stop, diverged))
     assert (closed, len(diverged)) == (["eager"], lr > 1)
 

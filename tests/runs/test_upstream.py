@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from daso.data.files import checksummed
+from daso.data.files import checksummed, format_json
 from daso.engine import checkpoint
 from daso.errors import CheckpointError, DasoError, DataError
 from daso.runs import train as training
@@ -23,6 +23,7 @@ def files(tmp_path):
     networks = {"student": {"weight": torch.ones(2)}, "teacher": {"weight": torch.zeros(2)}}
     checkpoint.save(tmp_path / "final.pt", {"key": "e1"} | networks)
     (tmp_path / "estimate.json").write_bytes(checksummed({"key": "k1", "sizes": [3.0, 1.0]}))
+    (tmp_path / "config.json").write_bytes(format_json(CONFIG))
     final = tmp_path / "final.pt"
     return {"encoder": final, "network": final, "estimate": tmp_path / "estimate.json"}
 

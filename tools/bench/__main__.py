@@ -232,7 +232,7 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
 @click.option("--truth", type=PATH, required=True, help="Classes of all photos, by tools.photo_folder --truth.")
 @REPEATS_OPTION
 def few_labels(run: str, truth: Path, repeats: int) -> None:
-    """Measure alpha-TIM with few labels on photographs whose classes are known.
+    """Measure alpha-TIM with few labels on photographs.
 
     The features of the dataset must exist: `snakemake --config suite=photos features`.
     """
