@@ -18,7 +18,6 @@ rule correct:
         "logs/correct/{suite}.log",
     benchmark:
         "benchmarks/correct/{suite}.tsv"
-    localrule: True
     threads: 1
     # On a cluster, the job requests ten minutes and a minute for each run.
     resources:

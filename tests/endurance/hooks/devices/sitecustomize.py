@@ -1,4 +1,4 @@
-"""Train on the CPU instead of simulated GPUs and record the device of each training; put it on PYTHONPATH.
+"""Train and correct on the CPU instead of simulated GPUs, and record the device of each training; put it on PYTHONPATH.
 
 SEEN=<file> gets a line of JSON when a training begins and when it ends: the process, the time on a clock shared by all
 processes, CUDA_VISIBLE_DEVICES, and the type of the device used. HOLD=<seconds> prolongs each training by that time.
@@ -20,7 +20,7 @@ def record(event, execution):
         file.write(json.dumps(line) + "\n")
 
 
-def train_on_the_cpu():
+def compute_on_the_cpu():
     """Choose the CPU, because a listed GPU that torch cannot use would be an error."""
     from daso.engine import environment
 
@@ -44,7 +44,8 @@ def record_trainings():
     training.train = train_recorded
 
 
-if "daso" in ARGV[1:-1] and ARGV[ARGV.index("daso") + 1] == "train":
-    train_on_the_cpu()
-    if "SEEN" in os.environ:
-        record_trainings()
+COMMAND = ARGV[ARGV.index("daso") + 1] if "daso" in ARGV[1:-1] else ""
+if COMMAND in ("train", "corrections"):
+    compute_on_the_cpu()
+if COMMAND == "train" and "SEEN" in os.environ:
+    record_trainings()
