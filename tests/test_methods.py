@@ -23,6 +23,7 @@ from tests.covering import covering
 from tests.engine.world import batches
 from tests.fake_tensors import faked
 from tests.repository import PARAMS
+from tests.resumed import assert_resumed_equals_whole
 from tools.gpu.prepare import changes_text_or_disables
 
 KEYS = Keys(PARAMS)
@@ -127,22 +128,8 @@ def test_training_changes_weights_with_finite_losses(method):
     ("method", "precision"), [(name, "fp32") for name in METHODS] + [(name, "bf16") for name in IN_BF16]
 )
 def test_resumed_run_equals_whole_run(method, precision, tmp_path):
-    """Six steps, or three steps, a checkpoint, and three steps of a new run with other initial weights."""
-    whole, first, second = (trainer(method, precision=precision) for _ in range(3))
-    assert whole.precision == precision
-    whole.advance(6)
-    first.advance(3)
-    first.save(tmp_path / "state.pt")
-    with torch.no_grad():
-        second.models.student.classifier.weight.normal_()
-    second.restore(tmp_path / "state.pt")
-    assert second.t == 3
-    second.advance(6)
-    for module in ("student", "teacher", "learner"):
-        one, two = whole.state()[module], second.state()[module]
-        assert one.keys() == two.keys()
-        assert all(torch.equal(one[name], two[name]) for name in one), module
-    assert whole.evaluate() == second.evaluate()
+    assert trainer(method, precision=precision).precision == precision
+    assert_resumed_equals_whole(lambda: trainer(method, precision=precision), tmp_path / "state.pt")
 
 
 def test_two_runs_in_one_process_equal_a_run_trained_alone(recipe):

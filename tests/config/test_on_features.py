@@ -20,6 +20,7 @@ from daso.planning.synthetic import random_blanks, trainer
 from daso.schema import mismatches
 from tests.configs import CPU
 from tests.repository import PARAMS
+from tests.resumed import assert_resumed_equals_whole
 
 NETWORK = {
     "name": "timm",
@@ -97,18 +98,8 @@ def test_methods_with_a_cosine_classifier_start_at_the_class_means(method):
 @pytest.mark.parametrize("method", [*OWN_NECK, *OWN_HEAD, "alpha_tim"])
 def test_resumed_run_on_features_equals_whole_run(method, tmp_path):
     config = {**resolve(BARE, Run("digits", "n20-m80-l20-u10r", "features", method, 0)), "key": "k"}
-    whole, first, second = (trainer(config, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20)))) for _ in range(3))
-    whole.advance(6)
-    first.advance(3)
-    first.save(tmp_path / "state.pt")
-    with torch.no_grad():
-        second.models.student.classifier.weight.normal_()
-    second.restore(tmp_path / "state.pt")
-    second.advance(6)
-    one, two = whole.written_tensors(), second.written_tensors()
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert whole.evaluate() == second.evaluate()
+    data = Resident(*map(pool, (40, 80, 0, 20)))
+    assert_resumed_equals_whole(lambda: trainer(config, CPU, "eager", data), tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("method", sorted(PARAMS.methods.keys() - {*OWN_NECK, *OWN_HEAD}))
