@@ -48,12 +48,19 @@ def trainings(process):
 @contextlib.contextmanager
 def started(project):
     """Start `snakemake` to train the run; kill it and its children at the end of the block."""
-    process = project.start(*TRAIN)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    with project.start(*TRAIN) as process:  # closes the pipe and waits at the end
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def logged(project, line):
+    """Return True if the log has `line`; a new call removes the log before its training starts another."""
+    with contextlib.suppress(FileNotFoundError):
+        return line in project.read(LOG)
+    return False
 
 
 def results(project):
@@ -104,21 +111,19 @@ def test_changed_run_ignores_the_old_checkpoint(killed, tmp_path):
 def test_next_call_waits_for_an_orphaned_training(killed, finished, tmp_path):
     """Snakemake is killed and its training continues; the next call waits for it and repeats none of its steps."""
     project = killed.copy(tmp_path / "project")
-    log = project.path / LOG
     with started(project) as process:
         (training,) = wait_for(lambda: trainings(process))
-        wait_for(lambda: log.exists() and "resumes at step" in log.read_text())
+        wait_for(lambda: logged(project, "resumes at step"))
         training.suspend()  # it must not finish before the second call waits
         process.kill()
         process.wait(timeout=600)  # not communicate(): the orphan keeps the pipe open
         with started(project) as second:
-            line = f"waiting for process {training.pid} on "
-            wait_for(lambda: log.exists() and line in log.read_text())  # the second call starts a new log
+            wait_for(lambda: logged(project, f"waiting for process {training.pid} on "))
             training.resume()
             output, _ = second.communicate(timeout=600)
         process.communicate(timeout=600)
     assert second.returncode == 0, output
-    assert f"{RUN}: resumes at step 400 of 400" in log.read_text()
+    assert logged(project, f"{RUN}: resumes at step 400 of 400")
     assert results(project) == finished
     assert checkpoints(project) == []
 
