@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from daso.aliases import Colour
 from daso.draw import Draw
+from daso.errors import ParamsError
 from daso.methods.on_features import OnFeatures
 from daso.models.groups import changed_momenta
 from daso.models.network import Head, Models, Network
@@ -42,7 +43,7 @@ class Blank(NamedTuple):
     """Image of one colour, whose outputs an add-on reads as `step.out["blank"]`.
 
     In predictions they are those of the evaluation model. In training steps they are those of the EMA model in
-    `evaluation` mode, or of the student in `training` mode, where the image is a batch of its own.
+    `evaluation` mode, or of the student in `training` mode, where no other images are in its batch.
     """
 
     colour: Colour
@@ -122,7 +123,10 @@ class Learner(nn.Module):
     def __init__(self, addons: Sequence[AddOn] = ()) -> None:
         super().__init__()
         self.addons = nn.ModuleList(addons)
-        self.blank = next((addon.blank for addon in addons if addon.blank), None)
+        blanks = {addon.blank for addon in addons if addon.blank}
+        if len(blanks) > 1:
+            raise ParamsError("add-ons read different blank images; set the same colour and mode")
+        self.blank = next(iter(blanks), None)
         self.register_buffer("blank_input", NOTHING, persistent=False)
 
     @classmethod
@@ -182,9 +186,10 @@ class Learner(nn.Module):
         """Return the outputs of a training step for the blank image; no running statistics change."""
         if mode == "evaluation":
             return models.teacher.evaluated(self.blank_input)
+        twice = self.blank_input.expand(2, *self.blank_input.shape[1:])  # `BatchNorm1d` refuses a batch of one
         with changed_momenta(models.student, lambda m: 0.0):
-            outputs: Output = models.student(self.blank_input)
-        return outputs
+            out: Output = models.student(twice)
+        return Output(out.features[:1], out.logits[:1], {name: head[:1] for name, head in out.heads.items()})
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Apply every add-on's `adjust` in order."""

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -62,7 +63,7 @@ def _contexts(
 @contextmanager
 def changed_momenta(network: nn.Module, change: Callable[[float], float]) -> Iterator[None]:
     """Change the momentum of each batch norm that has one; with 0, forward passes leave its running statistics."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum if momentum is None else change(momentum)

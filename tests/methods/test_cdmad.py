@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from daso.errors import ParamsError
 from daso.methods.addons.cdmad import CDMAD
-from daso.methods.base import AddOn
+from daso.methods.base import AddOn, Blank
+from daso.models.norm import BatchNorm1d
 from daso.ops.distributions import one_hot
 from daso.records import Output, Role, Step
 from tests.engine.world import CONFIG, trainer
@@ -98,6 +100,17 @@ def test_blank_image_by_the_ema_model_or_by_the_student_alone(env, batch, batch_
     assert models.teacher.encoder.norm.training
 
 
+def test_blank_image_of_the_student_passes_a_head_with_batch_norm(env, batch, models):
+    """Its logits are those of the classifier, (1, 1, -2); the running statistics of the head stay as they were."""
+    models.student.heads["projection"] = nn.Sequential(nn.Linear(2, 4), BatchNorm1d(4))
+    learner = fixmatch(env, CDMAD(env, **(OPTIONS | {"mode": "training"})))
+    learner.blank_input = as_images([[1, 1]])
+    out = learner.begin(batch, models, {}).out["blank"]
+    assert (out.logits.tolist(), len(out.features), len(out.heads["projection"])) == ([[1, 1, -2]], 1, 1)
+    norm = models.student.heads["projection"][1]
+    assert (norm.running_mean.tolist(), norm.running_var.tolist(), norm.momentum) == ([0] * 4, [1] * 4, 0.1)
+
+
 @pytest.mark.parametrize(("evaluated", "factor"), [("teacher", 2), ("student", 1)])
 def test_predictions_are_those_without_the_logits_of_the_blank_image(env, models, evaluated, factor):
     """Image (2, 0) has the logits (2, 0, -2), the blank one (1, 1, -2); those of the EMA model are twice as large."""
@@ -141,6 +154,14 @@ def test_run_has_the_blank_image_of_its_colour(tmp_path):
         expected = run.predict(run.data.test)[0] - network.evaluated(run.learner.blank_input).logits
     assert torch.allclose(run.predict(run.data.test)[1], expected)
     assert run.state()["learner"] == {}
+
+
+def test_add_ons_read_one_blank_image(env):
+    class Second(AddOn):
+        blank = Blank("zeros", "evaluation")
+
+    with pytest.raises(ParamsError, match="add-ons read different blank images; set the same colour and mode"):
+        fixmatch(env, CDMAD(env, **OPTIONS), Second())
 
 
 def test_only_methods_with_a_blank_image_compute_its_outputs(env, batch, models):
