@@ -216,7 +216,7 @@ def images(share: float, size: int, scratch: Path) -> None:
 def labeling(run: str, truth: Path, repeats: int) -> None:
     """Measure lists of photographs whose classes are known.
 
-    The features of the dataset must exist: `snakemake --config suite=photos features`.
+    The features of the dataset must exist: `snakemake features --config suite=photos`.
     """
     from daso.config.load import load_params
     from daso.config.resolve import parse_run
@@ -234,7 +234,7 @@ def labeling(run: str, truth: Path, repeats: int) -> None:
 def few_labels(run: str, truth: Path, repeats: int) -> None:
     """Measure alpha-TIM with few labels on photographs.
 
-    The features of the dataset must exist: `snakemake --config suite=photos features`.
+    The features of the dataset must exist: `snakemake features --config suite=photos`.
     """
     from daso.config.load import load_params
     from daso.config.resolve import parse_run
