@@ -98,7 +98,7 @@ def build(
     models = Models(student.to(device), teacher.to(device))
     columns = [import_component(spec) for spec in evaluations_of(config["plan"])]
     mode = choose_mode(mode, device, grouped="images_per_group" in protocol)
-    optimizer = _with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
+    optimizer = with_upstream_options({"name": "optimizer", **config["optimizer"]}, upstream.options)
     run = Trainer(config, data, learner.to(device), models, device, mode, columns, digest, optimizer)
     if upstream.network is None:
         _start_at_class_means(run)
@@ -169,7 +169,7 @@ def build_learner(config: Mapping[str, Any], env: Env, upstream: Mapping[str, An
     method = config["method"]
     make_learner = partial(_make, LEARNERS, method["learner"])
     env = env._replace(learner=method["learner"]["name"], make_learner=make_learner)
-    blocks = [_with_upstream_options(options, upstream) for options in method["addons"]]
+    blocks = [with_upstream_options(options, upstream) for options in method["addons"]]
     addons: list[AddOn] = [_make(ADDONS, block, env) for block in blocks]
     learner: Learner = make_learner(env, addons=addons)
     _check_compatibility(learner, method)
@@ -197,7 +197,7 @@ def _start_at_class_means(run: Trainer) -> None:
             classifier.start_at_means(features, labels)
 
 
-def _with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
+def with_upstream_options(options: Mapping[str, Any], upstream: Mapping[str, Any]) -> dict[str, Any]:
     """Return a component's options, including the options that come from upstream runs."""
     prefix = f"{options['name']}."
     return {**options, **{key.removeprefix(prefix): value for key, value in upstream.items() if key.startswith(prefix)}}

@@ -23,6 +23,11 @@ def own_values(config: Tree) -> dict[str, float | None]:
     return {"weight_decay": config["optimizer"]["weight_decay"], "tau": next(iter(_taus(config["method"])), None)}
 
 
+def option_values(plan: Mapping[str, Any], fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a run that its fit has set, "component.option" -> value; {} if its plan has no fit."""
+    return {option: fitted[value] for value, option in plan.get("fit", {}).get("into", {}).items()}
+
+
 def temperature_name(config: Tree) -> str | None:
     """Return the temperature of a fit that calibrates a run; None if its recipe differs from the fitted ones.
 

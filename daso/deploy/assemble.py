@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,22 +16,21 @@ from daso import paths
 from daso.aliases import Colour, IntArray, Tree
 from daso.augment.packed import Normalize, pack
 from daso.augment.views import Augmentation
-from daso.config.build import build_encoder
-from daso.config.controls import balanced_parts
-from daso.config.load import load_params
+from daso.config.build import build_encoder, with_upstream_options
+from daso.config.fit import option_values
 from daso.config.network import evaluated_model, states_preprocessing
 from daso.config.registry import ADDONS, LEARNERS, import_component
-from daso.config.resolve import data_config
 from daso.config.signature import attribute
+from daso.config.super_classes import super_class_of_each_class
 from daso.data.features import Features, load_features
 from daso.data.files import read_checksummed, read_json
 from daso.data.run_files import FinishedRun, load_finished_run
 from daso.data.split import SavedSplit, check_split
 from daso.data.store import Store, load_store
-from daso.data.super_classes import super_class_names
-from daso.deploy.calibration import Calibration, calibrate
+from daso.deploy.calibration import calibrate
 from daso.deploy.fits import out_of_fold
 from daso.deploy.model import MEMBER, Model, with_digest
+from daso.deploy.record import record_of_runs
 from daso.deploy.super_class_head import super_class_tensors
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.feature_pool import standardised_blanks
@@ -87,16 +85,19 @@ def model_of_runs(name: str, run_ids: Sequence[str]) -> Model:
             raise _changed(run, store.folder)
         if any(each[part] != config[part] for part in ("method", "protocol", "optimizer", "dataset", "setting")):
             raise _changed(run, runs[0].folder)
+        if each["plan"].get("features") != config["plan"].get("features"):
+            raise _changed(run, runs[0].folder)
     splits = [_drawn_split(run, store, each) for run, each in zip(runs, configs, strict=True)]
+    features = _features(config, store) if "features" in config["plan"] else None
     tensors = {
         f"{MEMBER}.{each['seed']}.{part}": tensor
         for run, each in zip(runs, configs, strict=True)
-        for part, tensor in _weights(run, each, store).items()
+        for part, tensor in _weights(run, each, features).items()
     }
-    preprocessing, labeled = _labeled(config, store, splits, tensors)
+    preprocessing, labeled = _labeled(config, store, splits, tensors, features)
     calibration = calibrate([out_of_fold(each) for each in configs])
     tensors |= {**labeled.statistics, "labeled": labeled.features.half()}
-    record = _record(name, runs, configs, store, preprocessing, calibration)
+    record = record_of_runs(name, runs, configs, store, preprocessing, calibration)
     distances = unlike_other_groups(labeled.features, labeled.groups)
     threshold = unlike_threshold(distances, labeled.labels, labeled.groups)
     record["unlike_above"] = None if threshold is None else round(threshold, 6)
@@ -116,7 +117,7 @@ def _drawn_split(run: FinishedRun, store: Store, config: Tree) -> SavedSplit:
     return split
 
 
-def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
+def _weights(run: FinishedRun, config: Tree, features: Features | None) -> dict[str, Tensor]:
     """Return the encoder and the evaluated head of the evaluation model, the head as `classifier`.
 
     What the components of the method add to the logits of every image in evaluation is added to its biases. Raises
@@ -125,40 +126,48 @@ def _weights(run: FinishedRun, config: Tree, store: Store) -> dict[str, Tensor]:
     run.read(paths.WEIGHTS_FILE)  # verifies the checksum
     saved = load_checkpoint(run.folder / paths.WEIGHTS_FILE, run.key)
     state = saved[evaluated_model(config)]
-    head, method = "classifier", config["method"]
-    parts = [(LEARNERS, method["learner"]), *((ADDONS, addon) for addon in method["addons"])]
-    for registry, part in parts:
-        name = attribute(registry[part["name"]], "evaluation_head", part)
+    head, parts = "classifier", _parts(run, config)
+    for spec, options in parts:
+        name = attribute(spec, "evaluation_head", options)
         head = f"heads.{name}" if name else head
     names = [name for name in state if name.startswith((ENCODER, f"{head}."))]
     weights = {name.replace(f"{head}.", "classifier.", 1): state[name] for name in names}
     if "classifier.weight" not in weights:
         raise DasoError(f"{config['run']}: its evaluated head has several layers; name a run of another method")
-    blank_logits = partial(_blank_logits, config, store, weights)
-    trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits)
-    components = [(import_component(registry[part["name"]]), part) for registry, part in parts]
-    shifts = [component.evaluation_shift(part, trained) for component, part in components]
+    blank_logits = partial(_blank_logits, config, features, weights)
+    super_classes = super_class_of_each_class(config["dataset"], run.result["classes"])
+    trained = Trained(run.result["counts"]["labeled"], saved["learner"], blank_logits, super_classes)
+    components = [(import_component(spec), options) for spec, options in parts]
+    shifts = [component.evaluation_shift(options, trained) for component, options in components]
     if added := [shift for shift in shifts if shift is not None]:
         if "classifier.bias" not in weights:
             raise DasoError(
-                f"{config['run']}: its evaluated head has no biases, to which '{method['name']}' adds; name a run of "
-                "another method or network"
+                f"{config['run']}: its evaluated head has no biases, to which '{config['method']['name']}' adds; name "
+                "a run of another method or network"
             )
         weights["classifier.bias"] = weights["classifier.bias"] + torch.stack(added).sum(0)
-    return weights | super_class_tensors(config, state, trained.counts, run.result["classes"])
+    heads = (addon.evaluation_super_classes(options, trained) for addon, options in components[1:])
+    return weights | super_class_tensors(next(filter(None, heads), None), state)
+
+
+def _parts(run: FinishedRun, config: Tree) -> list[tuple[str, dict[str, Any]]]:
+    """Return "module:Class" and options, with those that a fit has set, of the learner and of each add-on of a run."""
+    method, fitted = config["method"], option_values(config["plan"], run.result["provenance"].get("fit", {}))
+    parts = [(LEARNERS, method["learner"]), *((ADDONS, addon) for addon in method["addons"])]
+    return [(registry[part["name"]], with_upstream_options(part, fitted)) for registry, part in parts]
 
 
 @torch.inference_mode()
-def _blank_logits(config: Tree, store: Store, weights: Mapping[str, Tensor], colour: Colour) -> Tensor:
+def _blank_logits(config: Tree, features: Features | None, weights: Mapping[str, Tensor], colour: Colour) -> Tensor:
     """Return the logits (K,) of the evaluated head for a blank image."""
-    if "features" in config["plan"]:
-        blank = standardised_blanks(_features(config, store), torch.device("cpu"))[colour]
+    if features:
+        blank = standardised_blanks(features, torch.device("cpu"))[colour]
     else:
         preprocessing = _preprocessing(config)
         side = plain_view(config, preprocessing).view_size
         blank = Normalize(preprocessing.mean, preprocessing.std).blank(colour, side)
-    features = _encoder(build_encoder(config, blank.shape[-1]), weights, ENCODER)(blank)
-    return F.linear(features, weights["classifier.weight"], weights.get("classifier.bias"))[0]
+    encoded = _encoder(build_encoder(config, blank.shape[-1]), weights, ENCODER)(blank)
+    return F.linear(encoded, weights["classifier.weight"], weights.get("classifier.bias"))[0]
 
 
 def _features(config: Tree, store: Store) -> Features:
@@ -172,21 +181,14 @@ def _encoder(encoder: Encoder, tensors: Mapping[str, Tensor], prefix: str) -> En
     return encoder.eval().to(memory_format=encoder.layout)
 
 
-def _prior(run: FinishedRun) -> Tensor:
-    """Return the shares (K,) of the labeled images by class."""
-    counts = torch.tensor(run.result["counts"]["labeled"], dtype=torch.float32)
-    return counts / counts.sum()
-
-
 def _labeled(
-    config: Tree, store: Store, splits: Sequence[SavedSplit], tensors: Mapping[str, Tensor]
+    config: Tree, store: Store, splits: Sequence[SavedSplit], tensors: Mapping[str, Tensor], features: Features | None
 ) -> tuple[Preprocessing, Labeled]:
     """Return the preprocessing of a model, and the labeled images of all its seeds with their features."""
     rows = np.unique(np.concatenate([split.split.labeled for split in splits]))
     groups = torch.from_numpy(store.groups("train")[rows] if store.has_groups else rows)
     labels = torch.from_numpy(store.labels("train")[rows])
-    if "features" in config["plan"]:
-        features = _features(config, store)
+    if features:
         manifest = paths.features_manifest(store.dataset, config["protocol"]["name"])
         stated = read_checksummed(manifest, "manifest of features")["preprocessing"]
         raw = torch.from_numpy(features.read("train", rows)[:, 0])
@@ -224,71 +226,3 @@ def plain_view(config: Mapping[str, Any], preprocessing: Preprocessing) -> Augme
     dataset = config["dataset"]
     options = {**dataset["augment"], "interpolation": preprocessing.interpolation}
     return Augmentation(size=dataset["image_size"], **options)
-
-
-def _record(
-    name: str,
-    runs: Sequence[FinishedRun],
-    configs: Sequence[Tree],
-    store: Store,
-    preprocessing: Preprocessing,
-    calibration: Calibration,
-) -> dict[str, Any]:
-    params, config = load_params(), configs[0]
-    metrics = [_metrics(run, each) for run, each in zip(runs, configs, strict=True)]
-    network = config["protocol"]["network"]
-    reading = read_json(store.folder / paths.MANIFEST, "manifest").get("reading", {})
-    classes, groups = list(runs[0].result["classes"]), params.datasets[store.dataset].get("super_classes")
-    return {
-        "name": name,
-        "method": config["method"]["name"],
-        "title": params.methods[config["method"]["name"].partition(".")[0]]["title"],
-        "runs": [
-            {"id": each["run"], "key": each["key"], "seed": each["seed"], "tau": _tau(run, each)}
-            for run, each in zip(runs, configs, strict=True)
-        ],
-        "classes": classes,
-        **({"super_classes": super_class_names(groups, classes)} if groups else {}),
-        "reading": {
-            "image_size": store.image_size,
-            "fit": data_config(params, store.dataset).get("fit", "squash"),
-            "bits": reading.get("bits", 16),
-        },
-        "dataset": {"image_size": config["dataset"]["image_size"], "augment": config["dataset"]["augment"]},
-        "network": network,
-        "preprocessing": preprocessing._asdict(),
-        "temperature": calibration.temperature,
-        "abstain_below": calibration.abstain_below,
-        "calibration": calibration.note,
-        "prior": {
-            "implied": "uniform" if balanced_parts(config["method"]) else "train",
-            "train": torch.stack([_prior(run) for run in runs]).mean(0).tolist(),
-        },
-        "accuracy": {
-            "balanced": float(np.mean([each["balanced_accuracy"] for each in metrics])),
-            **{part: _mean([each[part] for each in metrics]) for part in ("recall", "precision")},
-        },
-        "versions": {"torch": torch.__version__, **({"timm": version("timm")} if network["name"] == "timm" else {})},
-    }
-
-
-def _metrics(run: FinishedRun, config: Tree) -> Tree:
-    path = paths.metrics_file(config["run"])
-    metrics = read_checksummed(path, "metrics of a run")
-    if metrics["key"] != run.key:
-        raise DataError(f"{path}: not the metrics of {run.folder}; run `snakemake {path}`")
-    return metrics
-
-
-def _tau(run: FinishedRun, config: Tree) -> float | None:
-    """Return the strength of a run's logit adjustment, fitted or that of its method; None without it."""
-    addons = config["method"]["addons"]
-    own: float | None = next((addon["tau"] for addon in addons if addon["name"] == "logit_adjustment"), None)
-    fitted: float | None = run.result["provenance"].get("fit", {}).get("tau")
-    return own if fitted is None else fitted
-
-
-def _mean(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Return the mean of each class over the seeds that have a value."""
-    values = np.array(columns, dtype=np.float64)
-    return [float(np.nanmean(each)) if not np.isnan(each).all() else None for each in values.T]

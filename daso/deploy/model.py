@@ -22,7 +22,7 @@ from daso.data.files import canonical_json, checksummed, read_checksummed, write
 from daso.deploy.network import Classifier
 from daso.deploy.super_class_head import SUPER_CLASS_HEAD, SuperClassAdjusted
 from daso.errors import DataError
-from daso.models.features import CosineClassifier, FeatureEncoder
+from daso.models.features import COSINE_SCALE, CosineClassifier, FeatureEncoder
 from daso.models.network import ENCODER, Encoder, Preprocessing
 
 RECORD_FILE, TENSORS_FILE = "model.json", "model.safetensors"
@@ -37,9 +37,9 @@ class Model(NamedTuple):
     `reading` (image_size, fit and bits of the stored squares), `dataset` (image_size and augment of their views),
     `network` (options), `preprocessing` (mean, std, interpolation), `temperature`, `calibration` (how it was fitted),
     `abstain_below`, `unlike_above`, `prior` (that of the probabilities, and the shares of labeled images by class),
-    `accuracy` (balanced, recall and precision by class), `versions` and `digest`, and `super_classes`, the super-class
-    of each class, if the dataset has such. Tensors are `mean` and `std` (D,) by which features are standardised, the
-    features `labeled` (N, D), and the weights of each member.
+    `accuracy` (balanced, recall and precision by class), `versions` and `digest`, `super_classes`, the super-class of
+    each class, if the dataset has such, and `cosine_scale` of a cosine classifier. Tensors are `mean` and `std` (D,) by
+    which features are standardised, the features `labeled` (N, D), and the weights of each member.
     """
 
     record: dict[str, Any]
@@ -93,9 +93,17 @@ def with_encoder(model: Model) -> Model:
 
 
 def classifier_of(model: Model) -> Classifier:
-    """Return the network of a model; raises DasoError if the weights of its frozen network are missing."""
+    """Return the network of a model.
+
+    Raises DasoError if the weights of its frozen network are missing, or its cosine classifier had another scale.
+    """
     record, tensors = model.record, model.tensors
     network = record["network"]
+    if network.get("head") == "cosine" and (scale := record.get("cosine_scale")) != COSINE_SCALE:
+        raise DataError(
+            f"{model_id(record)}: expected a cosine classifier with the scale {COSINE_SCALE:g}, got "
+            f"{'none' if scale is None else f'{scale:g}'}; train its runs again, then export it again"
+        )
     shared = _frozen_encoder(model) if trains_on_features(network) else None
     members = [_member(network, model.member(run["seed"]), shared) for run in record["runs"]]
     statistics = (tensors["mean"], tensors["std"]) if shared else None

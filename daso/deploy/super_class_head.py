@@ -1,18 +1,14 @@
-"""Classifier of a model whose logits are adjusted by a super-class head, as by the add-on `scad` in evaluation."""
+"""Classifier of a model whose logits are adjusted by a super-class head in evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from daso.data.super_classes import super_class_numbers
-from daso.ops.distributions import logit_shift, shares
-from daso.ops.super_classes import local_shares, super_class_sizes
+from daso.methods.base import SuperClassHead
 
 SUPER_CLASS_HEAD = "super_class."  # first part of the names of tensors
-SAVED_HEAD = "heads.super_class."  # in the state dict of a network
 
 
 class SuperClassAdjusted(nn.Module):
@@ -33,20 +29,15 @@ class SuperClassAdjusted(nn.Module):
         return logits
 
 
-def super_class_tensors(
-    config: Mapping[str, Any], state: Mapping[str, Tensor], counts: Sequence[int], classes: Sequence[str]
-) -> dict[str, Tensor]:
-    """Return the super-class head of a run's network with its constants, {} if it adjusts no evaluations.
+def super_class_tensors(head: SuperClassHead | None, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the super-class head of the state dict of a network with its constants, {} without one.
 
-    `counts` are the labeled images of each class. The head's prior is in its bias, the strength in `delta`.
+    What is added to its logits is in its bias.
     """
-    for addon in config["method"]["addons"]:
-        if addon["name"] == "scad" and "eval" in addon["roles"]:
-            numbers = super_class_numbers(config["dataset"]["super_classes"], classes)
-            shift = logit_shift(shares(super_class_sizes(counts, numbers)), addon["super_tau"])
-            return {
-                f"{SUPER_CLASS_HEAD}weight": state[f"{SAVED_HEAD}weight"],
-                f"{SUPER_CLASS_HEAD}bias": state[f"{SAVED_HEAD}bias"] - shift,
-                f"{SUPER_CLASS_HEAD}delta": addon["strength"] * local_shares(counts, numbers),
-            }
-    return {}
+    if head is None:
+        return {}
+    return {
+        f"{SUPER_CLASS_HEAD}weight": state[f"heads.{head.name}.weight"],
+        f"{SUPER_CLASS_HEAD}bias": state[f"heads.{head.name}.bias"] + head.shift,
+        f"{SUPER_CLASS_HEAD}delta": head.delta,
+    }

@@ -56,6 +56,15 @@ class Trained(NamedTuple):
     counts: Sequence[int]  # N_k, labeled images of each class as drawn
     state: Mapping[str, Tensor]  # state dict of the learner
     blank_logits: Callable[[Colour], Tensor]  # (K,) of the evaluated head for a blank image
+    super_classes: Sequence[int] = ()  # super-class of each class (K,); empty if no add-on reads them
+
+
+class SuperClassHead(NamedTuple):
+    """Head of super-classes by which evaluation adjusts logits: minus its posterior (S,) times `delta`."""
+
+    name: str
+    shift: Tensor  # (S,) the posterior is the softmax of the head's logits plus `shift`
+    delta: Tensor  # (S, K)
 
 
 class AddOn(nn.Module):
@@ -78,6 +87,11 @@ class AddOn(nn.Module):
     @classmethod
     def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
         """Return what is added to the logits of every image in evaluation, (K,), with these options, or None."""
+        return None
+
+    @classmethod
+    def evaluation_super_classes(cls, options: Mapping[str, Any], trained: Trained) -> SuperClassHead | None:
+        """Return the head of super-classes by which logits are adjusted in evaluation with these options, or None."""
         return None
 
     def phase(self, t: int) -> Hashable:
@@ -162,10 +176,15 @@ class Learner(nn.Module):
         logits = out["eval"].logits
         return logits, self.adjust(logits, Role.EVAL, Step(_empty_batch(images), out))
 
+    @property
+    def evaluated_head_name(self) -> str | None:
+        """Return the name of the head whose logits are evaluated, None for the classifier; the last add-on counts."""
+        heads = [self.evaluation_head, *(addon.evaluation_head for addon in self.chain)]
+        return next(filter(None, reversed(heads)), None)
+
     def _evaluated_head(self, out: Output) -> Output:
         """Return outputs whose logits are those of the evaluated head."""
-        heads = [self.evaluation_head, *(addon.evaluation_head for addon in self.chain)]
-        name = next(filter(None, reversed(heads)), None)
+        name = self.evaluated_head_name
         return out if name is None else out._replace(logits=out.heads[name])
 
     def embed(self, images: Tensor, models: Models) -> Tensor:

@@ -106,8 +106,8 @@ def _blank_logits(trainer: Trainer) -> FloatArray:
 def evaluated_head(trainer: Trainer) -> nn.Module:
     """Return the head of the evaluation model whose logits are evaluated."""
     learner, network = trainer.learner, getattr(trainer.models, trainer.learner.evaluation_model)
-    heads = [part.evaluation_head for part in (learner, *learner.chain) if part.evaluation_head]
-    head: nn.Module = network.heads[heads[-1]] if heads else network.classifier
+    name = learner.evaluated_head_name
+    head: nn.Module = network.heads[name] if name else network.classifier
     return head
 
 

@@ -14,7 +14,7 @@ import torch
 from daso.config.build import UpstreamResults, build
 from daso.config.code import check_code
 from daso.config.compatibility import no_unlabeled
-from daso.config.fit import own_values, temperature_name
+from daso.config.fit import option_values, own_values, temperature_name
 from daso.config.network import evaluated_model, pretrained_weights
 from daso.config.validate import config_error
 from daso.data.class_sizes import UNKNOWN_CLASSES_NOTE
@@ -183,7 +183,7 @@ def _load_upstream(job: Job) -> UpstreamResults:
             raise DataError(f"{job.estimate}: not the estimate {plan['estimate']['key']}; {rebuild_hint(job.estimate)}")
         options[plan["estimate"]["into"]] = survey["sizes"]
     fitted = _load_fit(job)
-    options |= {plan["fit"]["into"][name]: fitted[name] for name in plan["fit"]["into"]} if fitted else {}
+    options |= option_values(plan, fitted)
     files = {name: getattr(job, name) for name in ("encoder", "network", "estimate", "features", "fit")}
     digests = {name: file_digest(path, "sha256") for name, path in files.items() if path}
     return UpstreamResults(encoder, options, digests, fitted, network)

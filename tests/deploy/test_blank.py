@@ -20,6 +20,7 @@ CONFIG = {
     "plan": {"features": {"key": "k"}},
     "method": {"name": "cdmad", "learner": {"name": "fixmatch"}, "addons": [OPTIONS]},
     "protocol": {"network": {"name": "timm", "train": "head"}, "evaluation": {}},
+    "dataset": {},
 }
 
 
@@ -31,14 +32,14 @@ def weights(monkeypatch):
     """
     blanks = np.array([[3, 4], [0, 2], [1, 0], [-4, 3]], np.float16)
     features = Features(None, {}, np.zeros(2, np.float32), np.ones(2, np.float32), blanks, "")
-    monkeypatch.setattr(assemble, "_features", lambda config, store: features)
 
-    def of_state(**state):
+    def of_state(config=CONFIG, **state):
         saved = {"teacher": {f"classifier.{name}": each for name, each in state.items()}, "learner": {}}
         monkeypatch.setattr(assemble, "load_checkpoint", lambda path, key: saved)
         run = SimpleNamespace(read=lambda name: b"", folder=assemble.Path("runs"), key="k")
-        run.result = {"counts": {"labeled": [3, 1]}, "classes": ["rose", "tulip"]}
-        return assemble._weights(run, CONFIG, None)
+        provenance = {"fit": {"weight_decay": 0.002, "tau": 2.0}}
+        run.result = {"counts": {"labeled": [3, 1]}, "classes": ["rose", "tulip"], "provenance": provenance}
+        return assemble._weights(run, config, features)
 
     return of_state
 
@@ -57,6 +58,22 @@ def test_head_without_biases_is_refused(weights):
         "flowers/all/photos/cdmad/s0: its evaluated head has no biases, to which 'cdmad' adds; name a run of another "
         "method or network"
     )
+
+
+@pytest.mark.parametrize(
+    ("into", "expected"),
+    [
+        ({"weight_decay": "optimizer.weight_decay", "tau": "logit_adjustment.tau"}, [1.075364, 3.772589]),
+        ({"weight_decay": "optimizer.weight_decay"}, [0.787682, 2.386294]),  # an ablation sets tau
+    ],
+)
+def test_logit_adjustment_has_the_tau_that_the_run_had(weights, into, expected):
+    """The method has tau 1, the fit 2: (.5, 1) - tau log(.75, .25)."""
+    addon = {"name": "logit_adjustment", "tau": 1.0, "roles": ["supervised", "eval"]}
+    method = {"name": "fixmatch_la", "learner": {"name": "fixmatch"}, "addons": [addon]}
+    config = CONFIG | {"method": method, "plan": {"features": {"key": "k"}, "fit": {"into": into}}}
+    result = weights(config, weight=WEIGHT, bias=torch.tensor([0.5, 1.0]))
+    assert result["classifier.bias"].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_shifts_of_logit_adjustment_and_of_cdmad():

@@ -11,7 +11,7 @@ from daso.errors import ParamsError
 from daso.methods.addons.scad import SCAD
 from daso.methods.learners.acr import ACR
 from daso.methods.learners.fixmatch import FixMatch
-from daso.records import Env, Output
+from daso.records import Env, Output, Role, Step
 from tests.methods.conftest import as_images
 
 FIXMATCH = {"name": "fixmatch", "threshold": 0.7, "weight": 1.0, "confidence": "raw"}
@@ -78,10 +78,10 @@ def step_of_acr(learner, batch, models):
 
 def test_sizes_within_super_classes_and_their_priors():
     """10 of 100 in {0, 3}; 25 and 5 of 50 in {1, 2, 4}. The super-classes have 110 and 80 of 190 images."""
-    scad = SCAD(make_env(FIXMATCH), **RELEASED)
-    assert scad.delta.tolist()[0] == pytest.approx([1, 1, 1, 0.1, 1])
-    assert scad.delta.tolist()[1] == pytest.approx([1, 1, 0.5, 1, 0.1])
-    assert scad.super_prior.tolist() == pytest.approx([0.578947, 0.421053], abs=1e-6)
+    scad = SCAD(make_env(FIXMATCH), **RELEASED | {"super_tau": 1.0})
+    assert scad.adjustment.delta.tolist()[0] == pytest.approx([1, 1, 1, 0.1, 1])
+    assert scad.adjustment.delta.tolist()[1] == pytest.approx([1, 1, 0.5, 1, 0.1])
+    assert scad.adjustment.super_shift.exp().tolist() == pytest.approx([0.578947, 0.421053], abs=1e-6)
     assert scad.heads == {"super_class": 2}
 
 
@@ -92,6 +92,21 @@ def test_evaluation_with_fixmatch(batch, models):
     unadjusted, adjusted = learner.predict(batch.x["weak"], models._replace(teacher=teacher))
     assert unadjusted[0].tolist() == pytest.approx(LOGITS)
     assert adjusted[0].tolist() == pytest.approx([1.641854, 2.135001, 2.162619, 4.102392, 3.379633], abs=1e-5)
+
+
+def test_pseudo_labels_use_the_enlarged_sizes_and_evaluation_the_drawn_ones(batch):
+    """Drawn 100, 50, 25, 10, 5; enlarged to 100, 100, 50, 50, 100 of 400, 150 and 250 by super-class.
+
+    Log pi of the enlarged set: (-1.386294, -1.386294, -2.079442, -2.079442, -1.386294); the posterior (.731059,
+    .268941) times its Delta: (1, 1, .865530, .634471, 1).
+    """
+    env = make_env(FIXMATCH, counts=(100, 100, 50, 50, 100), drawn_counts=(100, 50, 25, 10, 5))
+    scad, logits = SCAD(env, **RELEASED | {"roles": ["pseudo_label", "eval"]}), torch.tensor([LOGITS])
+    out = Output(torch.zeros(1, 2), logits, {"super_class": torch.tensor([POSTERIOR])})
+    step = Step(batch, {"weak": out, "eval": out})
+    pseudo_labels, evaluated = (scad.adjust(logits, role, step)[0].tolist() for role in (Role.PSEUDO_LABEL, Role.EVAL))
+    assert pseudo_labels == pytest.approx([2.386294, 2.186294, 2.213912, 2.944971, 0.886294], abs=1e-5)
+    assert evaluated == pytest.approx([1.641854, 2.135001, 2.162619, 4.102392, 3.379633], abs=1e-5)
 
 
 def test_losses_of_super_classes_with_fixmatch(batch, models):
@@ -123,7 +138,7 @@ def test_pseudo_labels_of_the_balanced_head_of_acr(batch, models):
     """
     learner = make(ACR, acr_options(), OF_ACR)
     _, step = step_of_acr(learner, batch, models)
-    posterior = learner.chain[0].posterior(step.out["weak"])
+    posterior = learner.chain[0].adjustment.posterior(step.out["weak"].heads["super_class"])
     assert posterior[0].tolist() == pytest.approx([0.589789, 0.410211], abs=1e-5)
     expected = [0.002665, 0.008727, 0.023640, 0.467278, 0.497691]
     assert step.targets[0].tolist() == pytest.approx(expected, abs=1e-5)

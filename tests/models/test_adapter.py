@@ -134,7 +134,7 @@ def test_model_of_a_run_has_its_adapters():
     with torch.no_grad():
         encoder.adapters[2].up.bias.fill_(0.3)
     state = {f"member.0.encoder.{name}": each for name, each in encoder.state_dict().items()}
-    record = record_of(NETWORK | {"head": "cosine"}, (0,), classes=[str(k) for k in range(100)])
+    record = record_of(NETWORK | {"head": "cosine"}, (0,), classes=[str(k) for k in range(100)], cosine_scale=25.0)
     labeled = {"labeled": randn(1, 64).half()}
     classifier = classifier_of(with_digest(record, state | {"member.0.classifier.weight": weight} | labeled))
     pixels = torch.randint(0, 256, (1, 3, 160, 160), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daso.errors import ParamsError
-from daso.methods.base import AddOn, Learner, Refine, Trained
+from daso.methods.base import AddOn, Learner, Refine, SuperClassHead, Trained
 from daso.models.network import Models, Network
 from daso.ops.distributions import logit_shift, shares
 from daso.ops.super_classes import local_shares, super_class_sizes
@@ -18,6 +18,31 @@ from daso.schema import NonNegative
 
 SUPER_HEAD = "super_class"  # name of the classifier of super-classes
 PREFIX = "super_class_"  # of the names of other heads and of losses
+
+
+class Adjustment(nn.Module):
+    """Adjustment of logits by the images of each class: (n, K) and those of the super-classes (n, S) -> (n, K)."""
+
+    shift: Tensor  # (K,) tau log pi
+    super_shift: Tensor  # (S,) super_tau log pi_S
+    delta: Tensor  # (S, K) strength Delta
+
+    def __init__(
+        self, counts: Sequence[int], super_classes: Sequence[int], *, tau: float, strength: float, super_tau: float
+    ) -> None:
+        super().__init__()
+        super_prior = shares(super_class_sizes(counts, super_classes))
+        self.register_buffer("shift", logit_shift(shares(counts), tau), persistent=False)
+        self.register_buffer("super_shift", logit_shift(super_prior, super_tau), persistent=False)
+        self.register_buffer("delta", strength * local_shares(counts, super_classes), persistent=False)
+
+    def forward(self, logits: Tensor, super_logits: Tensor) -> Tensor:
+        """Return the adjusted logits."""
+        return logits - self.shift - self.posterior(super_logits) @ self.delta
+
+    def posterior(self, super_logits: Tensor) -> Tensor:
+        """Return the probabilities (n, S) of the super-classes; no gradient."""
+        return (super_logits.detach() - self.super_shift).softmax(-1)
 
 
 class SCAD(AddOn):
@@ -30,15 +55,13 @@ class SCAD(AddOn):
     Delta (S, K) is the size of a class over the largest of its super-class, and 1 outside of it. With p the posterior
     of an image's super-classes, the softmax of their logits - `super_tau` log pi_S, the adjusted logits are the logits
     - `tau` log pi - `strength` p Delta; pi and pi_S are the priors of classes and super-classes. All sizes are those
-    of the labeled images. `roles` selects which logits are adjusted: those of pseudo-labels, of evaluations, or both.
+    of the labeled images; if a plan has enlarged the labeled set, evaluation uses those of the drawn set. `roles`
+    selects which logits are adjusted: those of pseudo-labels, of evaluations, or both.
     """
 
     needs = frozenset({"labeled", "weak", "strong"})
     super_classes = True
     numbers: Tensor
-    delta: Tensor
-    prior: Tensor
-    super_prior: Tensor
 
     def __init__(
         self,
@@ -59,7 +82,7 @@ class SCAD(AddOn):
             raise ParamsError(
                 "add-on 'scad': the dataset has no super_classes; list them in its file, or use a different dataset"
             )
-        self.tau, self.strength, self.super_tau, self.adjusts = tau, strength, super_tau, frozenset(roles)
+        self.adjusts = frozenset(roles)
         self.balanced_predictions = "eval" in roles
         sizes = super_class_sizes(env.counts, env.super_classes)
         labels = tuple(env.super_classes[label] for label in env.labels)
@@ -67,26 +90,31 @@ class SCAD(AddOn):
         self.learner: Learner = env.make_learner(env._replace(num_classes=len(sizes), counts=sizes, labels=labels))
         self.heads = {SUPER_HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
         self.register_buffer("numbers", torch.tensor(env.super_classes), persistent=False)  # (K,)
-        # fidelity: scad-counts
-        self.register_buffer("delta", local_shares(env.counts, env.super_classes), persistent=False)  # (S, K)
-        self.register_buffer("prior", shares(env.counts), persistent=False)  # (K,)
-        self.register_buffer("super_prior", shares(sizes), persistent=False)  # (S,)
+        self.adjustment, self.drawn_adjustment = (  # fidelity: scad-counts
+            Adjustment(counts, env.super_classes, tau=tau, strength=strength, super_tau=super_tau)
+            for counts in (env.counts, env.drawn_counts or env.counts)
+        )
 
     @classmethod
     def evaluation_shift(cls, options: Mapping[str, Any], trained: Trained) -> Tensor | None:
         """Return - tau log pi (K,) with the role `eval`; the rest of the adjustment depends on the image."""
-        return -logit_shift(shares(trained.counts), options["tau"]) if "eval" in options["roles"] else None
+        return -_adjustment(options, trained).shift if "eval" in options["roles"] else None
+
+    @classmethod
+    def evaluation_super_classes(cls, options: Mapping[str, Any], trained: Trained) -> SuperClassHead | None:
+        """Return the head of super-classes with the role `eval`, with - super_tau log pi_S and strength Delta."""
+        if "eval" not in options["roles"]:
+            return None
+        adjustment = _adjustment(options, trained)
+        return SuperClassHead(SUPER_HEAD, -adjustment.super_shift, adjustment.delta)
 
     def adjust(self, logits: Tensor, role: Role, step: Step) -> Tensor:
         """Return logits (n, K) - tau log pi - strength p Delta for the selected roles."""
         if role.value not in self.adjusts:  # fidelity: scad-roles
             return logits
-        posterior = self.posterior(step.out["eval" if role is Role.EVAL else "weak"])
-        return logits - logit_shift(self.prior, self.tau) - self.strength * posterior @ self.delta
-
-    def posterior(self, out: Output) -> Tensor:
-        """Return the probabilities (n, S) of the super-classes; no gradient."""
-        return (out.heads[SUPER_HEAD].detach() - logit_shift(self.super_prior, self.super_tau)).softmax(-1)
+        adjustment, view = (self.drawn_adjustment, "eval") if role is Role.EVAL else (self.adjustment, "weak")
+        adjusted: Tensor = adjustment(logits, step.out[view].heads[SUPER_HEAD])
+        return adjusted
 
     def losses(self, step: Step, memo: Any, refine: Refine) -> Losses:
         """Return the losses of the super-classes."""
@@ -107,6 +135,12 @@ class SCAD(AddOn):
         out = {view: Output(step.out[view].features, heads[view][SUPER_HEAD], extra[view]) for view in views}
         x, u = {"weak": out["labeled"].features}, {view: out[view].features for view in self.learner.views.u}
         return Step(step.batch._replace(x=x, y=self.numbers[step.batch.y], u=u), out)
+
+
+def _adjustment(options: Mapping[str, Any], trained: Trained) -> Adjustment:
+    """Return the adjustment of evaluations of a finished run."""
+    strengths = {name: options[name] for name in ("tau", "strength", "super_tau")}
+    return Adjustment(trained.counts, trained.super_classes, **strengths)
 
 
 def fixed_network(out: Mapping[str, Output]) -> Network:
