@@ -244,7 +244,7 @@ def few_labels(run: str, truth: Path, repeats: int) -> None:
     named = parse_run(load_params(), run)
     images = load_images(named, truth)
     results = {sizes: [accuracies(images, named, sizes, seed) for seed in range(repeats)] for sizes in SIZES}
-    command = f"python -m tools.bench few-labels {run} --truth {truth} --repeats {repeats}"
+    command = f"OMP_NUM_THREADS=1 python -m tools.bench few-labels {run} --truth {truth} --repeats {repeats}"
     click.echo("\n".join(markdown(results, command)))
 
 
