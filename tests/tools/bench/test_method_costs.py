@@ -5,10 +5,12 @@ import pytest
 from tools.bench import method_costs
 
 
-def test_times_of_methods_are_measured_in_rounds(monkeypatch):
+@pytest.mark.parametrize(("protocol", "method"), [("smoke", "acr"), ("photos", "alpha_tim")])
+def test_times_of_methods_are_measured_in_rounds(monkeypatch, protocol, method):
+    """alpha-TIM trains on features alone."""
     monkeypatch.setattr(method_costs, "SETTING", "digits/n20-m80-l20-u10r")
-    times = method_costs.measure(["fixmatch", "acr"], "smoke", steps=1, repeats=2, device="cpu")
-    assert list(times) == ["fixmatch", "acr"]
+    times = method_costs.measure(["fixmatch", method], protocol, steps=1, repeats=2, device="cpu")
+    assert list(times) == ["fixmatch", method]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
 
 
