@@ -52,7 +52,8 @@ class CosineClassifier(nn.Linear):
 
         Features (n, D) and labels (n,) are on the CPU.
         """
-        sums = torch.zeros(self.weight.shape, dtype=torch.float64).index_add_(0, labels, F.normalize(features.double(), dim=-1))
+        units = F.normalize(features.double(), dim=-1)
+        sums = torch.zeros(self.weight.shape, dtype=torch.float64).index_add_(0, labels, units)
         empty = torch.bincount(labels, minlength=self.out_features) == 0
         means = F.normalize(sums, dim=-1).to(self.weight)
         self.weight.copy_(torch.where(empty.to(self.weight.device)[:, None], self.weight, means))

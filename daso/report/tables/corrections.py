@@ -84,7 +84,7 @@ def _tau(done: Sequence[tuple[Tree, Tree]]) -> str:
 
 
 def _error_of_shares(done: Sequence[tuple[Tree, Tree]]) -> str:
-    """Return the difference of estimated and true shares, half the sum over the classes; empty without all true ones."""
+    """Return the difference of estimated and true shares, half the sum over the classes; empty if these are unknown."""
     errors = []
     for entry, run in done:
         counts = run["counts"]["unlabeled"]
