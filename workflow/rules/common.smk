@@ -281,7 +281,9 @@ def files_to_correct(wildcards):
     for run in to_correct(wildcards):
         names = SimpleNamespace(**run._asdict())
         files += [TRAINED.format(**run._asdict()), *store_paths(names)]
-        files += input_files_of(names).values()  # no pretrained weights, which `final.pt` replaces
+        files += input_files_of(
+            names
+        ).values()  # no pretrained weights, which `final.pt` replaces
     return list(dict.fromkeys(files))
 
 
