@@ -154,6 +154,11 @@ class CCL(Learner):
         comparison = reliable_loss(features, torch.cat([labels, q, q]), included, len(centres))
         return {"smoothed": self.smoothed_weight * smoothed, "reliable": self.reliable_weight * comparison}
 
+    def blank_output(self, models: Models, mode: str) -> Output:
+        """Return the outputs for the blank image; its logits are the mean of both heads, as in pseudo-labels."""
+        out = super().blank_output(models, mode)
+        return out._replace(logits=(out.logits + out.heads[BALANCED]) / 2)
+
     @torch.no_grad()
     def commit(self, step: Step) -> None:
         """Count this batch's pseudo-labels and, at the end of a period, move both priors; then update the add-ons."""

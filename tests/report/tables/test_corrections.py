@@ -25,7 +25,7 @@ def entry(balanced, tau, weights="w"):
         "logit_adjustment": measured(0.6, balanced, 0.1, tau=tau),
         "blank": measured(0.5, 0.39, 0.25),
         "without_bias": {"reason": "the evaluated head has no bias"},
-        "prior_shift": measured(0.5, 0.4, 0.2, shares=[0.5, 0.3, 0.2]),
+        "prior_shift": measured(0.5, 0.4, 0.2, shares=[0.5, 0.3, 0.2], images=10),
     }
     return {"weights": weights, "corrections": corrections}
 
@@ -72,8 +72,10 @@ def test_one_fitted_value_is_printed_once(rows):
     assert rows(cell(seeds=(0,)), entry(0.5, 0.75))[1][-1] == "τ 0.75"
 
 
-def test_shares_without_known_classes_have_no_error(rows):
-    assert rows(cell(counts=(0, 0, 0), seeds=(0,)), entry(0.5, 1.0))[-1][-1] == ""
+@pytest.mark.parametrize("counts", [(0, 0, 0), (6, 2, 1)], ids=["none", "nine of ten"])
+def test_shares_have_no_error_unless_the_classes_of_all_images_are_known(rows, counts):
+    """The tenth image may be one of no class."""
+    assert rows(cell(counts=counts, seeds=(0,)), entry(0.5, 1.0))[-1][-1] == ""
 
 
 def test_corrections_of_other_weights_are_not_shown(rows):
