@@ -93,3 +93,6 @@ def test_costs_are_those_of_the_benchmark():
     measured = {row[0]: row[2] for row in table(benchmark, "Cost of a step by method")}
     costs = dict(table(PAGE, "Cost of a step"))
     assert costs == measured and {"ADELLO", "CCL", "CDMAD"} <= {name.removeprefix("FixMatch + ") for name in costs}
+    on_features = {name: row for name, _, *row in table(benchmark, "Cost of a step on features")}
+    assert {name: row for name, *row in table(PAGE, "Cost of a step on features")} == on_features
+    assert {"LoFT", "alpha-TIM + LA"} <= on_features.keys()

@@ -56,11 +56,13 @@ def build(
     upstream: UpstreamResults = NO_UPSTREAM_RESULTS,
     weights_path: Path | None = None,
     classes: Sequence[str] = (),
+    pretrained: bool = True,
 ) -> Trainer:
     """Return the run of a configuration at its first step; `mode` is one of `engine.environment`.
 
     `weights_path` is the file of pretrained weights if it is not the one in the configuration. `classes` are the names
-    of the classes, by default those in the super-classes of the configuration, sorted.
+    of the classes, by default those in the super-classes of the configuration, sorted. Without `pretrained` no
+    pretrained weights are loaded, for a caller who loads trained ones.
 
     Raises DataError if a class has no super-class, ParamsError if a component rejects its options, DasoError if the
     device does not support the mode.
@@ -90,7 +92,7 @@ def build(
     precision = choose_precision(protocol["precision"], device)
     student, teacher = (build_network(config, encoder, learner, precision) for encoder in encoders)
     digest = None
-    if weights := pretrained_weights(protocol["network"], weights_path):
+    if pretrained and (weights := pretrained_weights(protocol["network"], weights_path)):
         digest = load_encoder(student.encoder, weights, config["dataset"])
     _set_initial_weights(student, config, upstream)
     teacher.load_state_dict(student.state_dict())

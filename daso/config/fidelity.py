@@ -57,7 +57,8 @@ def run_tags(dataset: Tree, settings: Sequence[Tree], protocol: Tree, *, bf16: b
 
     `bf16` is true if the runs may be trained in bf16.
     """
-    augment, pretrained = dataset.get("augment", {}), "weights" in protocol.get("network", {})
+    augment, network = dataset.get("augment", {}), protocol.get("network", {})
+    pretrained = "weights" in network
     applies = {
         "resize": "resize" in augment,
         "resized-crop": "crop" in augment,
@@ -67,6 +68,7 @@ def run_tags(dataset: Tree, settings: Sequence[Tree], protocol: Tree, *, bf16: b
         "classifier-init": pretrained,
         "classifier-rate": pretrained,
         "groups-of-images": "images_per_group" in protocol,
+        "adapter": network.get("train") == "adapter",
         "precision": bf16,
     }
     return [tag for tag in read_ledger() if applies.get(tag)]

@@ -198,10 +198,10 @@ class Learner(nn.Module):
         if "labeled_teacher" in self.needs - out.keys():
             out = out | {"labeled_teacher": models.teacher(batch.x["weak"])}
         if self.blank:
-            out = out | {"blank": self._blank_output(models, self.blank.mode)}
+            out = out | {"blank": self.blank_output(models, self.blank.mode)}
         return Step(batch, out, memos=((),) * len(self.chain))  # empty memos, for learners that never call refine
 
-    def _blank_output(self, models: Models, mode: str) -> Output:
+    def blank_output(self, models: Models, mode: str) -> Output:
         """Return the outputs of a training step for the blank image; no running statistics change."""
         if mode == "evaluation":
             return models.teacher.evaluated(self.blank_input)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from daso.draw import stream_key
 
 
-class Adapter(nn.Module):
+class Adapter(nn.Module):  # fidelity: adapter
     """Adapter beside the MLP of a block, layer norm, down, ReLU, up, times a trained scale: (n, L, D) -> (n, L, D).
 
     `down` has `width` outputs, and its weights are drawn. Those of `up` are zero, so that training starts with the

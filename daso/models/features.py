@@ -48,11 +48,12 @@ class CosineClassifier(nn.Linear):
 
     @torch.no_grad()
     def start_at_means(self, features: Tensor, labels: Tensor) -> None:
-        """Set the weights to the mean feature of each class, of length one; a class without images keeps its own.
+        """Set the weights to the mean unit feature of each class, of length one; a class without images keeps its own.
 
         Features (n, D) and labels (n,) are on the CPU.
         """
-        sums = torch.zeros(self.weight.shape, dtype=torch.float64).index_add_(0, labels, features.double())
+        units = F.normalize(features.double(), dim=-1)
+        sums = torch.zeros(self.weight.shape, dtype=torch.float64).index_add_(0, labels, units)
         empty = torch.bincount(labels, minlength=self.out_features) == 0
         means = F.normalize(sums, dim=-1).to(self.weight)
         self.weight.copy_(torch.where(empty.to(self.weight.device)[:, None], self.weight, means))

@@ -56,7 +56,7 @@ def _prior_shift(model: ModelLogits) -> Tree:
         return {"reason": model.assumed_shares}
     shares = estimate_shares(log_softmax(model.unlabeled), model.assumed_shares)
     shift = np.log(np.maximum(shares, LEAST_SHARE) / model.assumed_shares)
-    return {"shares": shares.tolist(), **_measured(model, shift)}
+    return {"shares": shares.tolist(), "images": len(model.unlabeled), **_measured(model, shift)}
 
 
 def _measured(model: ModelLogits, shift: FloatArray) -> Tree:
@@ -70,8 +70,9 @@ def _measured(model: ModelLogits, shift: FloatArray) -> Tree:
 def fit_tau(logits: FloatArray, labels: IntArray, shares: FloatArray) -> float:
     """Return the tau for logits (n, K) - tau log shares (K,), see Menon et al. 2021, Eq. 9.
 
-    It has the least class-balanced log loss of `TAUS`, each at its best temperature: otherwise the confidence of the
-    model would decide.
+    It has the least class-balanced log loss of `TAUS` to four digits, each at its best temperature: otherwise the
+    confidence of the model would decide. Of equal losses, as of images that are all classified right with a large
+    margin, it is that of the smallest absolute value.
     """
     truth = torch.from_numpy(labels)
 
@@ -79,7 +80,7 @@ def fit_tau(logits: FloatArray, labels: IntArray, shares: FloatArray) -> float:
         adjusted = torch.from_numpy(logits - tau * np.log(shares))
         return balanced_log_loss(adjusted / fit_temperature(adjusted, truth), truth)
 
-    return min(TAUS, key=loss)
+    return min(TAUS, key=lambda tau: (round(loss(tau), 4), abs(tau)))
 
 
 def estimate_shares(log_probabilities: FloatArray, assumed: FloatArray) -> FloatArray:

@@ -43,7 +43,8 @@ def _job(run: FinishedRun) -> Job:
 
 
 def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -> Tree:
-    trainer = build(job.config, data.resident, device, "eager", data.upstream, classes=data.store.classes)
+    names = data.store.classes
+    trainer = build(job.config, data.resident, device, "eager", data.upstream, classes=names, pretrained=False)
     path = run.folder / WEIGHTS_FILE
     state = load_checkpoint(path, run.key, rebuild_hint(path))
     for name, module in {**trainer.models._asdict(), "learner": trainer.learner}.items():
@@ -54,9 +55,8 @@ def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -
 
 def model_logits(trainer: Trainer) -> ModelLogits:
     """Return the evaluated logits of a trained model, and what their corrections need."""
-    data = trainer.data
-    counts = np.array(data.labeled.counts(trainer.config["dataset"]["num_classes"], drawn=True))
-    labeled = counts / counts.sum()
+    data, num_classes = trainer.data, trainer.config["dataset"]["num_classes"]
+    drawn, trained = (np.array(data.labeled.counts(num_classes, drawn=drawn)) for drawn in (True, False))
     return ModelLogits(
         test=_logits(trainer, data.test),
         test_labels=_labels(data.test),
@@ -65,15 +65,16 @@ def model_logits(trainer: Trainer) -> ModelLogits:
         unlabeled=_logits(trainer, data.unlabeled),
         blank=_blank_logits(trainer)[0],
         bias=bias_effect(trainer),
-        labeled_shares=labeled,
-        assumed_shares=assumed_shares(trainer.learner, labeled),
+        labeled_shares=drawn / drawn.sum(),
+        assumed_shares=assumed_shares(trainer.learner, trained / trained.sum()),
     )
 
 
 def assumed_shares(learner: Learner, labeled: FloatArray) -> FloatArray | str:
-    """Return the shares (K,) of the classes that predictions assume, given the labeled ones; or why they are unknown.
+    """Return the shares (K,) of the classes that predictions assume; or why they are unknown.
 
-    They are uniform if logits are adjusted or a balanced head is evaluated.
+    `labeled` are those of the images with labels or pseudo-labels that the run was trained on. They are uniform if
+    logits are adjusted or a balanced head is evaluated, whose strength is chosen for that.
     """
     parts = [learner, *learner.chain]
     if any(part.balanced_predictions or part.evaluation_head for part in parts):

@@ -10,8 +10,8 @@ REVERSED = (0.999, 0.999, 100, 3000)
 DEFAULTS = (0.5, 0.5, 500, 3000)
 
 
-def learner(method, setting):
-    return resolve(PARAMS, Run(*setting.split("/"), "acr", method, 0))["method"]["learner"]
+def learner(method, setting, protocol="acr"):
+    return resolve(PARAMS, Run(*setting.split("/"), protocol, method, 0))["method"]["learner"]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,13 @@ def test_schedules_by_setting(setting, released):
     names = ("unlabeled_momentum", "momentum", "period", "warmup")
     for method, expected in (("ccl", BLIND), ("ccl_no_contrast", BLIND), ("ccl_per_setting", released)):
         assert tuple(learner(method, setting)[name] for name in names) == expected
+
+
+@pytest.mark.parametrize("method", ["ccl", "ccl_no_contrast", "ccl_per_setting"])
+def test_estimates_start_as_early_in_a_shorter_protocol(method):
+    """21 of 500 epochs are 3.6 of the 86 under the protocol of SimPro, in whole periods four: 2,000 of 43,000 steps."""
+    options = learner(method, "cifar10-lt/n500-m4000-l100-u100-first", "simpro")
+    assert (options["period"], options["warmup"]) == (500, 2000)
 
 
 def test_smoothed_loss_has_a_larger_weight_on_stl_10():

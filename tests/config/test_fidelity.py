@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 METHODS = PARAMS.methods
 BY_RUN = {  # of the device, the dataset and the protocol, whatever the method
     *("precision", "resize", "store-crop", "resized-crop", "test-resize", "images-of-no-class"),
-    *("classifier-init", "classifier-rate", "groups-of-images"),
+    *("classifier-init", "classifier-rate", "groups-of-images", "adapter"),
 }
 
 
@@ -21,6 +21,10 @@ def test_tags_of_a_method_are_those_of_its_classes():
     assert "bank-axis" in fidelity.method_tags(METHODS["simmatch"])
     assert fidelity.method_tags(METHODS["supervised_crt"]) == ["cb-start", "crt-statistics"]
     assert "crt-statistics" not in fidelity.method_tags(METHODS["fixmatch_crest"])
+    assert fidelity.method_tags(METHODS["cdmad"]) == ["confidence", "cdmad-blank", "cdmad-start", "cdmad-losses"]
+    assert fidelity.method_tags(METHODS["loft"]) == [
+        *("loft-start", "loft-soft", "loft-filter", "loft-rate", "loft-tau", "loft-evaluation"),
+    ]
 
 
 def test_every_tag_of_the_ledger_belongs_to_a_method_or_to_all_runs():
@@ -30,7 +34,7 @@ def test_every_tag_of_the_ledger_belongs_to_a_method_or_to_all_runs():
 
 def test_tags_of_all_runs_are_those_of_dataset_settings_protocol_and_device():
     dataset = {"augment": {"resize": 32, "crop": {}}, "fit": "crop"}
-    protocol = {"network": {"weights": "a.pth"}, "images_per_group": 2}
+    protocol = {"network": {"weights": "a.pth", "train": "adapter"}, "images_per_group": 2}
     assert set(fidelity.run_tags(dataset, [{"outside": {}}], protocol, bf16=True)) == BY_RUN
     assert fidelity.run_tags({}, [{}], {}, bf16=False) == []
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from daso.errors import ParamsError
+from daso.methods.addons.cdmad import CDMAD
 from daso.methods.learners.ccl import CCL
 from daso.models.network import Projection
 from daso.ops.distributions import sharpen
-from daso.records import Output
+from daso.records import Output, Role
 from tests.methods.conftest import as_images
 from tests.methods.two_heads import FixedHeads, run_step
 
@@ -30,8 +31,8 @@ def env(env):
     return env._replace(counts=(6, 3, 1), labels=labels, labeled_copies=(2,), unlabeled_ratio=1)
 
 
-def make(env, prior=None, unlabeled_prior=None, **options):
-    learner = CCL(env, **(OPTIONS | options))
+def make(env, prior=None, unlabeled_prior=None, addons=(), **options):
+    learner = CCL(env, addons, **(OPTIONS | options))
     for running, shares in ((learner.prior, prior), (learner.unlabeled_prior, unlabeled_prior)):
         running.commit(running.shares if shares is None else torch.tensor(shares))
     return learner
@@ -54,6 +55,17 @@ def test_pseudo_labels_are_fused_and_adjusted_to_the_unlabeled_prior(env):
     assert z.softmax(-1)[0].tolist() == pytest.approx([0.217955, 0.400408, 0.381637], abs=1e-5)
     assert float(-z.logsumexp(-1)) == pytest.approx(-1.563285, abs=1e-5)
     assert sharpen(z.softmax(-1), 1 / 4)[0].tolist() == pytest.approx([0.045891, 0.522725, 0.431385], abs=1e-5)
+
+
+def test_blank_image_is_removed_from_fused_logits_by_the_fused_logits_of_the_blank_image(env, batch, models):
+    """With the blank image as weak view, only the shift of the priors is left: half of (-2.420368, -1.203973, 0)."""
+    cdmad = CDMAD(env, colour="ones", mode="evaluation", warmup=0)
+    learner = make(env, (0.3, 0.3, 0.4), (0.2, 0.3, 0.5), [cdmad])
+    teacher = FixedHeads([PLAIN], [BALANCED])
+    teacher.evaluated = teacher
+    step = learner.begin(batch, models._replace(teacher=teacher), {})
+    adjusted = learner.adjust(learner.fused(weak(PLAIN, BALANCED)), Role.PSEUDO_LABEL, step)
+    assert adjusted[0].tolist() == pytest.approx([-1.210184, -0.601986, 0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("energy", "reliable"), [(-1.57, False), (-1.56, True)])

@@ -24,12 +24,12 @@ def test_logits_are_cosines_times_25():
 
 
 def test_weights_start_at_class_means_of_length_one():
-    """Means (3, 0) and (1.5, 2), whose length is 2.5; class 2 has no image and keeps its weights."""
+    """Unit features (.6, .8), (.6, -.8) and (0, 1), (1, 0); class 2 has no image and keeps its weights."""
     classifier = CosineClassifier(2, 3)
     own = classifier.weight[2].tolist()
     features = torch.tensor([[3.0, 4.0], [0.0, 4.0], [3.0, -4.0], [3.0, 0.0]])
     classifier.start_at_means(features, torch.tensor([0, 1, 0, 1]))
-    assert classifier.weight.tolist() == [pytest.approx([1.0, 0.0]), pytest.approx([0.6, 0.8]), own]
+    assert classifier.weight.tolist() == [pytest.approx([1.0, 0.0]), pytest.approx([0.5**0.5, 0.5**0.5]), own]
 
 
 def test_head_of_the_network_decides_the_classifier():

@@ -54,6 +54,12 @@ def test_fitted_tau_removes_the_offset_between_the_classes(tau, scale):
     assert fit_tau(logits, np.array([0, 0, 0, 1, 1, 1]), np.array([0.8, 0.2])) == tau
 
 
+def test_tau_is_0_if_all_held_out_images_are_right_with_a_large_margin():
+    """Margins of 12 leave a log loss of about 0 for each tau; a tau below 0 would favour the larger class."""
+    logits = np.array([[12.0, 0], [12, 0], [0, 12], [0, 12]])
+    assert fit_tau(logits, np.array([0, 0, 1, 1]), np.array([0.8, 0.2])) == 0
+
+
 @pytest.mark.parametrize(("scale", "tau"), [(0.5, 0.5), (1, 1)])
 def test_confidence_does_not_decide_tau(scale, tau):
     """Minimised over T, the log loss of (c z - c tau log pi) / T does not depend on c: tau grows with the logits.

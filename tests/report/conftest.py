@@ -172,10 +172,11 @@ class Project:
             if limit is None or index < limit:
                 self.write_run(run, level(setting["name"], method["name"], seed), seed, setting, classes)
 
-    def build(self, suite, out=None, expected_keys=None, forecast=None):
+    def build(self, suite, out=None, expected_keys=None, forecast=None, corrections=None):
         out = out or self.out
         folders = {name: getattr(self, name) for name in ("metrics", "runs", "scratch", "archived", "stores")}
-        build_report(suite, **folders, published=PUBLISHED, out=out, expected_keys=expected_keys, forecast=forecast)
+        more = {"expected_keys": expected_keys, "forecast": forecast, "corrections": corrections}
+        build_report(suite, **folders, published=PUBLISHED, out=out, **more)
         return out
 
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet18
@@ -15,6 +17,7 @@ from daso.config.resolve import data_config, parse_run, split_config
 from daso.data.catalog import make_store
 from daso.data.split import make_split
 from daso.errors import DataError
+from daso.runs.corrections import correct_runs
 from daso.runs.train import Execution
 from daso.runs.train_bundle import train_bundle
 from tests.engine.world import CPU
@@ -57,6 +60,19 @@ def test_bundle_trains_with_its_own_file_of_weights(weights):
     assert json.loads((BUNDLE / "runs" / RUN / "config.json").read_text())["protocol"]["network"]["weights"] == str(
         path
     )
+
+
+def test_corrections_need_no_pretrained_weights(weights):
+    """The weights of the trained run replace them: its accuracy is that of its predictions."""
+    path, _ = weights
+    assert main(["bundle", RUN, "--out", str(BUNDLE)]) == 0
+    path.unlink()
+    train_bundle(BUNDLE, Execution(CPU))
+    shutil.copytree(BUNDLE / "runs", "runs")
+    (corrected,) = correct_runs([RUN], CPU)
+    with np.load(f"runs/{RUN}/predictions.npz") as arrays:
+        right = arrays["logits"].argmax(1) == arrays["labels"]
+    assert corrected["corrections"]["uncorrected"]["accuracy"] == pytest.approx(right.mean())
 
 
 def test_damaged_weights_of_a_bundle_are_refused_on_arrival(weights):

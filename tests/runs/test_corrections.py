@@ -70,6 +70,15 @@ def test_shares_that_predictions_assume_follow_from_the_method():
     assert weighed == "class weights in training: the class sizes that predictions assume are unknown"
 
 
+def test_predictions_assume_the_shares_of_all_images_with_labels_or_pseudo_labels():
+    """A plan has added the last three of the labeled images, those of class 1: 6 and 0 are drawn, 6 and 3 trained."""
+    run = with_method()
+    run.data.labeled.pseudo_labeled = 3
+    logits = model_logits(run)
+    np.testing.assert_allclose(logits.assumed_shares, [2 / 3, 1 / 3])
+    np.testing.assert_allclose(logits.labeled_shares, [1, 0])
+
+
 def test_parts_without_images_have_no_logits():
     run = with_method()
     run.data = run.data._replace(unlabeled=pool([], 0), validation=pool([], 0))

@@ -95,19 +95,20 @@ METHOD_COSTS = (
 
 @command("OMP_NUM_THREADS=1 python -m tools.bench methods")
 @click.option("--methods", type=WORDS, default=METHOD_COSTS, show_default=True, help="The first one is the unit.")
+@click.option("--protocol", default="paper", show_default=True, help="Such as photos, whose methods train on features.")
 @click.option("--steps", type=int, default=1, show_default=True, help="Training steps of a round.")
 @REPEATS_OPTION
 @device
-def methods(methods: list[str], steps: int, repeats: int, device: str) -> None:
+def methods(methods: list[str], protocol: str, steps: int, repeats: int, device: str) -> None:
     """Compare the time of a training step of methods.
 
-    Images are random; sizes are those of CIFAR-10-LT under the protocol of the paper.
+    Images or features are random; sizes are those of CIFAR-10-LT.
     """
     from daso.config.load import load_params
     from tools.bench.method_costs import markdown, measure
 
-    given = f"--methods {','.join(methods)} --steps {steps} --repeats {repeats} --device {device}"
-    times = measure(methods, steps, repeats, device)
+    given = f"--methods {','.join(methods)} --protocol {protocol} --steps {steps} --repeats {repeats} --device {device}"
+    times = measure(methods, protocol, steps, repeats, device)
     titles = [load_params().methods[method]["title"] for method in methods]
     click.echo("\n".join(markdown(times, titles, f"OMP_NUM_THREADS=1 python -m tools.bench methods {given}")))
 
@@ -244,7 +245,7 @@ def few_labels(run: str, truth: Path, repeats: int) -> None:
     named = parse_run(load_params(), run)
     images = load_images(named, truth)
     results = {sizes: [accuracies(images, named, sizes, seed) for seed in range(repeats)] for sizes in SIZES}
-    command = f"python -m tools.bench few-labels {run} --truth {truth} --repeats {repeats}"
+    command = f"OMP_NUM_THREADS=1 python -m tools.bench few-labels {run} --truth {truth} --repeats {repeats}"
     click.echo("\n".join(markdown(results, command)))
 
 

@@ -68,13 +68,21 @@ def _balanced_accuracy(run: Trainer) -> float:
 
 def markdown(results: Mapping[tuple[int, int], Sequence[Accuracies]], command: str) -> Iterator[str]:
     """Yield the lines of the page: means and paired gains with 95 % intervals, for each number of labels."""
+    control, alpha_tim, without = METHODS
     yield from ("# alpha-TIM with few labels", "", "```sh", command, "```", "")
-    yield from ("| labels a class | method | balanced accuracy, % | gain on the control |", "| --- | --- | --- | --- |")
+    yield from (
+        "| labels a class | method | balanced accuracy, % | gain on the control | gain by both entropies |",
+        "| --- | --- | --- | --- | --- |",
+    )
     for (first, last), each in results.items():
         sizes = str(first) if first == last else f"{first} to {last}"
-        control = [accuracy[next(iter(METHODS))] for accuracy in each]
         for title in METHODS:
-            own = [accuracy[title] for accuracy in each]
-            gains = [value - base for value, base in zip(own, control, strict=True)]
-            gain = mean_and_interval(gains) if any(gains) else "-"
-            yield f"| {sizes} | {title} | {mean_and_interval(own)} | {gain} |"
+            own = mean_and_interval([accuracy[title] for accuracy in each])
+            gain = "-" if title == control else _paired_gain(each, title, control)
+            entropies = _paired_gain(each, title, without) if title == alpha_tim else "-"
+            yield f"| {sizes} | {title} | {own} | {gain} | {entropies} |"
+
+
+def _paired_gain(accuracies: Sequence[Accuracies], title: str, base: str) -> str:
+    """Return the mean gain of a method on another one and its interval; each seed has both."""
+    return mean_and_interval([accuracy[title] - accuracy[base] for accuracy in accuracies])

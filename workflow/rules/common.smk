@@ -281,7 +281,8 @@ def files_to_correct(wildcards):
     for run in to_correct(wildcards):
         names = SimpleNamespace(**run._asdict())
         files += [TRAINED.format(**run._asdict()), *store_paths(names)]
-        files += input_paths_of(names)
+        # No pretrained weights: those of the trained network replace them.
+        files += input_files_of(names).values()
     return list(dict.fromkeys(files))
 
 

@@ -25,7 +25,7 @@ class CDMAD(AddOn):
     """
 
     needs = frozenset({"blank"})
-    adjusts = frozenset({"pseudo_label", "eval"})
+    adjusts = frozenset({"pseudo_label", "eval"})  # fidelity: cdmad-losses
     balanced_predictions = True
 
     def __init__(

@@ -84,9 +84,10 @@ class SCAD(AddOn):
             )
         self.adjusts = frozenset(roles)
         self.balanced_predictions = "eval" in roles
-        sizes = super_class_sizes(env.counts, env.super_classes)
+        sizes = super_class_sizes(env.counts, env.super_classes)  # fidelity: scad-super-classes
         labels = tuple(env.super_classes[label] for label in env.labels)
         assert env.make_learner is not None
+        # fidelity: scad-anchor
         self.learner: Learner = env.make_learner(env._replace(num_classes=len(sizes), counts=sizes, labels=labels))
         self.heads = {SUPER_HEAD: len(sizes), **{PREFIX + name: head for name, head in self.learner.heads.items()}}
         self.register_buffer("numbers", torch.tensor(env.super_classes), persistent=False)  # (K,)

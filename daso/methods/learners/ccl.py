@@ -77,24 +77,28 @@ class CCL(Learner):
                 f"learner 'ccl': warmup: {warmup} is not a multiple of period {period}; set it to one, "
                 f"such as {6 * period}"
             )
-        self.threshold, self.energy, self.tau, self.warmup = threshold, energy, tau, warmup
+        self.threshold, self.energy, self.tau, self.warmup = threshold, energy, tau, warmup  # fidelity: ccl-schedules
         self.weight, self.smoothed_weight, self.reliable_weight = weight, smoothed_weight, reliable_weight
+        # fidelity: ccl-hue
+        # fidelity: ccl-blur
         self.views = Views(
             x=("weak", "simclr", "simclr2") if smoothed_weight or reliable_weight else ("weak",),
             u=("weak", "strong", "strong2"),
         )
         self.on_features = "refused" if smoothed_weight or reliable_weight else "supported"
         width = env.feature_dim
+        # fidelity: ccl-projections
         projections = {PROJECTION: Projection(width, 2 * width), CENTRES: Projection(width, 2 * width, BALANCED)}
-        self.contrastive = smoothed_weight > 0 or reliable_weight > 0
+        self.contrastive = smoothed_weight > 0 or reliable_weight > 0  # fidelity: ccl-no-contrast
         self.heads = {BALANCED: env.num_classes, **(projections if self.contrastive else {})}
         self.unlabeled_weight = max(LEAST_WEIGHT, env.unlabeled_ratio)  # fidelity: ccl-weight
         self.unlabeled_share = env.unlabeled_ratio / (env.unlabeled_ratio + 1)  # of the images in a batch
         self.prior = RunningPrior(env.num_classes, momentum, start=env.counts)
-        self.unlabeled_prior = RunningPrior(env.num_classes, unlabeled_momentum)
+        self.unlabeled_prior = RunningPrior(env.num_classes, unlabeled_momentum)  # fidelity: ccl-checkpoint
         self.counts, self.unlabeled_counts = (PeriodSum(env.num_classes, period) for _ in range(2))
         labels = torch.eye(env.num_classes) if centre_labels == "identity" else torch.ones((env.num_classes,) * 2)
         self.register_buffer("centre_labels", labels, persistent=False)  # fidelity: ccl-centres
+        # fidelity: ccl-labeled-prior
         self.register_buffer("labeled_prior", shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("copies", labeled_copy_mask(env), persistent=False)  # (M,)
 
@@ -149,6 +153,11 @@ class CCL(Learner):
         included = torch.cat([torch.ones_like(support[:, 0]), reliable, reliable])
         comparison = reliable_loss(features, torch.cat([labels, q, q]), included, len(centres))
         return {"smoothed": self.smoothed_weight * smoothed, "reliable": self.reliable_weight * comparison}
+
+    def blank_output(self, models: Models, mode: str) -> Output:
+        """Return the outputs for the blank image; its logits are the mean of both heads, as in pseudo-labels."""
+        out = super().blank_output(models, mode)
+        return out._replace(logits=(out.logits + out.heads[BALANCED]) / 2)
 
     @torch.no_grad()
     def commit(self, step: Step) -> None:

@@ -23,9 +23,11 @@ class LoFT(Learner):
     `logit_adjustment`.
     """
 
+    # fidelity: loft-start
+    # fidelity: loft-rate
     views = Views(x=("weak",), u=("weak", "strong"))
     provides = frozenset({"labeled", "weak", "strong"})
-    evaluation_model = "student"
+    evaluation_model = "student"  # fidelity: loft-evaluation
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class LoFT(Learner):
                 f"{threshold} or less"
             )
         self.threshold, self.open_threshold = threshold, open_threshold
-        self.hard_weight, self.soft_weight = hard_weight, soft_weight
+        self.hard_weight, self.soft_weight = hard_weight, soft_weight  # fidelity: loft-soft
 
     def step(self, batch: Batch, models: Models) -> tuple[Losses, Step]:
         """Compute the losses with one forward pass of labeled images, weak and strong views."""
@@ -54,12 +56,12 @@ class LoFT(Learner):
         step = self.refine(weak.softmax(-1), step)
         confidence, label = step.targets.max(-1)
         is_hard = confidence >= self.threshold
-        is_soft = ~is_hard & (confidence > self.open_threshold)
+        is_soft = ~is_hard & (confidence > self.open_threshold)  # fidelity: loft-filter
         hard, soft = (self.weigh(part.float(), Role.CONSISTENCY, step) for part in (is_hard, is_soft))
         step = step._replace(mask=hard > 0)
         strong = self.adjust(out["strong"].logits, Role.CONSISTENCY, step)
         losses = {
-            "supervised": self.supervised(out["labeled"].logits, step),
+            "supervised": self.supervised(out["labeled"].logits, step),  # fidelity: loft-tau
             "consistency": self.hard_weight * masked_mean(cross_entropy(strong, label), hard),
             "consistency_soft": self.soft_weight * masked_mean(soft_cross_entropy(strong, step.targets), soft),
         }

@@ -20,8 +20,9 @@ CORRECTIONS_MEASURES = ("accuracy", "balanced_accuracy", "ece")
 CORRECTIONS_DEFINITIONS = (
     (
         "LA, τ from held-out labels",
-        "logits minus τ times the log of the class shares of the labeled images (Menon et al. 2021). τ has the least "
-        "class-balanced log loss on the held-out images, whose labels no other row uses.",
+        "logits minus τ times the log of the class shares of the labeled images (Menon et al. 2021). Of −1, "
+        "−0.75, ..., 3, τ has the least class-balanced log loss on the held-out images, whose labels no other row "
+        "uses.",
     ),
     ("Blank image", "logits minus those of an image of one colour (Lee and Kim 2024)."),
     ("Head without bias", "logits without the bias of the evaluated head (Tian et al. 2026)."),
@@ -30,7 +31,8 @@ CORRECTIONS_DEFINITIONS = (
         "predictions for images whose classes are distributed as those of the unlabeled images, estimated by "
         "expectation maximisation from the predictions for these (Saerens et al. 2002). It helps on images distributed "
         "so, and harms on test images that are not. The shares are off by half the sum of their absolute differences "
-        "to the true ones, where these are known. Images are those of the split that a run was trained on.",
+        "to the true ones, where the classes of all unlabeled images are known. Images are those of the split that a "
+        "run was trained on.",
     ),
     ("Difference", "mean difference of the balanced accuracy of the same runs to that without correction, in points."),
     ("ECE", "expected calibration error on the test images, in points."),
@@ -82,11 +84,11 @@ def _tau(done: Sequence[tuple[Tree, Tree]]) -> str:
 
 
 def _error_of_shares(done: Sequence[tuple[Tree, Tree]]) -> str:
-    """Return the difference of estimated and true shares, half the sum over the classes; empty without true classes."""
+    """Return the difference of estimated and true shares, half the sum over the classes; empty if these are unknown."""
     errors = []
     for entry, run in done:
         counts = run["counts"]["unlabeled"]
-        if "shares" in entry and sum(counts):
+        if entry.get("images") == sum(counts) > 0:  # not with images of no class, or of unknown ones
             differences = (share - count / sum(counts) for share, count in zip(entry["shares"], counts, strict=True))
             errors.append(50 * sum(map(abs, differences)))
     mean = mean_std(errors)
