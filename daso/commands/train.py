@@ -139,10 +139,14 @@ def corrections(runs: tuple[str, ...], keys: Path | None, out: Path | None, devi
     held-out labels, a blank image, the head without its bias, and the class shares of the unlabeled images. Nothing is
     trained.
     """
+    from daso.config.load import load_params
+    from daso.config.resolve import parse_run
     from daso.engine.lock import device_slot
 
     if not runs and not (keys and out):
         raise DasoError("corrections: expected runs, or --keys and --out; give one of these")
+    for run in runs:
+        parse_run(load_params(), run)  # raises for an unknown name
     key_of = configuration(keys) if keys and out else {}
     with device_slot() if device in ("auto", "cuda") else nullcontext():
         from daso.data.files import checksummed, write_file
@@ -160,12 +164,13 @@ def corrections(runs: tuple[str, ...], keys: Path | None, out: Path | None, devi
 def _corrections_text(result: Mapping[str, Any]) -> str:
     """Return a line for each correction of a run, in percent, with fitted values or the reason for none."""
     from daso.config.explain import align_columns
+    from daso.report.tables.corrections import CORRECTIONS_TITLES
 
     rows: list[tuple[str, ...]] = [(result["run"],), ("correction", "accuracy", "balanced", "ECE", "")]
     for name, entry in result["corrections"].items():
         numbers = (entry.get(measure) for measure in ("accuracy", "balanced_accuracy", "ece"))
-        note = entry.get("reason") or (f"tau {entry['tau']:g}" if "tau" in entry else "")
-        rows.append((name, *("" if value is None else f"{100 * value:.1f}" for value in numbers), note))
+        note = entry.get("reason") or (f"τ {entry['tau']:g}" if "tau" in entry else "")
+        rows.append((CORRECTIONS_TITLES[name], *("" if value is None else f"{100 * value:.1f}" for value in numbers), note))
     return align_columns(rows)
 
 

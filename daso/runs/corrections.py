@@ -14,7 +14,7 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.resident import Pool
 from daso.engine.trainer import Trainer
-from daso.methods.base import Learner
+from daso.methods.base import AddOn, Learner
 from daso.ops.corrections import ModelLogits, correct_logits
 from daso.paths import WEIGHTS_FILE, rebuild_hint, require_inputs, run_folder
 from daso.runs.train import Data, Job, load_data
@@ -77,10 +77,11 @@ def assumed_shares(learner: Learner, labeled: FloatArray) -> FloatArray | str:
     in the loss of the evaluated head or of its predictions, makes shares proportional to labeled^(1 - tau) of them;
     other balanced predictions assume uniform classes.
     """
-    parts = [learner, *learner.chain]
+    parts: list[Learner | AddOn] = [learner, *learner.chain]
     if taus := [part.assumed_tau for part in parts if part.assumed_tau is not None]:
         powers = labeled ** (1 - sum(taus))
-        return powers / powers.sum()
+        shares: FloatArray = powers / powers.sum()
+        return shares
     if any(part.balanced_predictions or part.evaluation_head for part in parts):
         return np.full_like(labeled, 1 / len(labeled))
     if any(addon.weighs_classes for addon in learner.chain):

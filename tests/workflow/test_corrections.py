@@ -56,5 +56,6 @@ def test_corrections_of_one_run_are_printed(built):
     first, heading, *lines = built.call("python", "-m", "daso", "corrections", RUN).splitlines()[-7:]
     accuracy = corrections(built, RUN)["corrections"]["uncorrected"]["accuracy"]
     assert (first, heading.split()) == (RUN, ["correction", "accuracy", "balanced", "ECE"])
-    assert lines[0].split()[:2] == ["uncorrected", f"{100 * accuracy:.1f}"]
-    assert lines[1].split()[-2] == "tau"
+    assert lines[0].split()[:2] == ["none", f"{100 * accuracy:.1f}"]
+    assert lines[1].startswith("LA, τ from held-out labels")
+    assert lines[1].split()[-2] == "τ"
