@@ -170,7 +170,8 @@ def _corrections_text(result: Mapping[str, Any]) -> str:
     for name, entry in result["corrections"].items():
         numbers = (entry.get(measure) for measure in ("accuracy", "balanced_accuracy", "ece"))
         note = entry.get("reason") or (f"τ {entry['tau']:g}" if "tau" in entry else "")
-        rows.append((CORRECTIONS_TITLES[name], *("" if value is None else f"{100 * value:.1f}" for value in numbers), note))
+        formatted = ("" if value is None else f"{100 * value:.1f}" for value in numbers)
+        rows.append((CORRECTIONS_TITLES[name], *formatted, note))
     return align_columns(rows)
 
 
