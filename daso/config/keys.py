@@ -7,9 +7,10 @@ but are not part of a key, so that an upgrade does not retrain everything.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from daso.data.files import digest
 from daso.data.folder_digest import digest_folder, source_path
 from daso.data.oracle_record import SHA256, read_oracle_record
 from daso.engine import journal
-from daso.errors import DataError, ParamsError
+from daso.errors import DataError, ParamsError, did_you_mean
 from daso.paths import MANIFEST, RESULT_FILE, run_folder, store_folder
 
 # Entry points of the code of each step of the workflow. The command line only passes paths on and is not part of a key.
@@ -149,6 +150,7 @@ class Keys:
         """Return the cached resolved configuration of a run with the keys of its upstream runs; do not change it."""
         if run not in self._configs:
             config = resolve(self.params, run)
+            self._check_super_classes(run.dataset, config["dataset"].get("super_classes", {}))
             if "features" in config["plan"]:
                 config["plan"]["features"] = {"key": self.encode(run.dataset, run.protocol)}
             if "fit" in config["plan"]:
@@ -193,6 +195,17 @@ class Keys:
     def modules(self, step: str, specs: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return the modules of a step of the workflow and of the components `specs`, each "module:Class"."""
         return closure([*ENTRIES[step], *(spec.partition(":")[0] for spec in specs)], self.root)
+
+    def _check_super_classes(self, dataset: str, super_classes: Mapping[str, Sequence[str]]) -> None:
+        """Raise ParamsError if super-classes name a class that the images, where they exist, do not have.
+
+        A run with such super-classes would fail in its job, for which Snakemake has removed its finished results.
+        """
+        classes = _recorded_manifest(self.params.root.parent, dataset).get("classes", ()) if super_classes else ()
+        for name in itertools.chain(*super_classes.values()) if classes else ():
+            if name not in classes:
+                file = self.params.file("dataset", dataset)
+                raise ParamsError(f"{file}: super_classes: unknown class '{name}'{did_you_mean(name, classes)}")
 
     def _listing(self, dataset: str) -> tuple[str, ...]:
         """Return the listing of an image folder; if the folder is missing, the listing that the store was made from."""
@@ -247,7 +260,15 @@ def _in_key(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 
 def _recorded_listing(project: Path, dataset: str) -> str:
     try:
-        manifest = json.loads((project / store_folder(dataset) / MANIFEST).read_text(encoding="utf-8"))
-        return str(manifest["source"]["listing"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(_recorded_manifest(project, dataset)["source"]["listing"])
+    except (KeyError, TypeError):
         return ""  # there is no store, or its source is not an image folder
+
+
+def _recorded_manifest(project: Path, dataset: str) -> Tree:
+    """Return the manifest of a dataset's store, {} if there is none."""
+    try:
+        manifest: Tree = json.loads((project / store_folder(dataset) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest

@@ -77,6 +77,7 @@ class AddOn(nn.Module):
     adjusts: frozenset[str] = frozenset()  # values of the roles whose logits it changes; no two add-ons may share one
     on_features: ClassVar[OnFeatures] = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
+    assumed_tau: float | None = None  # with labeled shares pi, predictions assume shares proportional to pi^(1 - this)
     weighs_classes: ClassVar[bool] = (
         False  # by its labeled loss, so that the class sizes predictions assume are unknown
     )
@@ -131,6 +132,7 @@ class Learner(nn.Module):
     evaluation_head: ClassVar[str | None] = None  # head whose logits are evaluated instead of the classifier's
     on_features: OnFeatures = "supported"  # on features of a frozen network, see `methods.on_features`
     balanced_predictions: bool = False  # by an adjustment of logits, predictions assume classes of equal size
+    assumed_tau: float | None = None  # with labeled shares pi, predictions assume shares proportional to pi^(1 - this)
     evaluation_model: Literal["student", "teacher"] = "teacher"  # "teacher" is the EMA model; a protocol may set it
     blank_input: Tensor  # of the networks, for the blank image of an add-on
 

@@ -73,10 +73,14 @@ def model_logits(trainer: Trainer) -> ModelLogits:
 def assumed_shares(learner: Learner, labeled: FloatArray) -> FloatArray | str:
     """Return the shares (K,) of the classes that predictions assume; or why they are unknown.
 
-    `labeled` are those of the images with labels or pseudo-labels that the run was trained on. They are uniform if
-    logits are adjusted or a balanced head is evaluated, whose strength is chosen for that.
+    `labeled` are those of the images with labels or pseudo-labels that the run was trained on. Logit adjustment by tau,
+    in the loss of the evaluated head or of its predictions, makes shares proportional to labeled^(1 - tau) of them;
+    other balanced predictions assume uniform classes.
     """
     parts = [learner, *learner.chain]
+    if taus := [part.assumed_tau for part in parts if part.assumed_tau is not None]:
+        powers = labeled ** (1 - sum(taus))
+        return powers / powers.sum()
     if any(part.balanced_predictions or part.evaluation_head for part in parts):
         return np.full_like(labeled, 1 / len(labeled))
     if any(addon.weighs_classes for addon in learner.chain):

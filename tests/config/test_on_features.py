@@ -87,7 +87,8 @@ def test_methods_with_a_cosine_classifier_start_at_the_class_means(method):
     config = resolve(BARE, Run("digits", "n20-m80-l20-u10r", "features", method, 0))
     run = trainer({**config, "key": "k"}, CPU, "eager", Resident(*map(pool, (40, 80, 0, 20))))
     features = run.data.labeled.gather(torch.arange(40))
-    means = torch.stack([features[k::10].mean(0) for k in range(10)])  # classes in turn
+    units = torch.nn.functional.normalize(features, dim=1)
+    means = torch.stack([units[k::10].mean(0) for k in range(10)])  # classes in turn
     for network in run.models:
         assert torch.allclose(network.classifier.weight, means / means.norm(dim=1, keepdim=True), atol=1e-6)
     assert run.config["optimizer"]["lr"] == 0.01

@@ -1,5 +1,6 @@
 """Super-classes of a dataset, only in the configuration of the runs that read them."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from daso.config.params import structure_errors
 from daso.config.resolve import Run, resolve, with_upstream
 from daso.config.validate import config_error
 from daso.errors import ParamsError
+from daso.paths import MANIFEST, store_folder
 from tests.repository import PARAMS
 
 DIGITS = PARAMS.datasets["digits"]
@@ -47,6 +49,22 @@ def test_configuration_of_a_run_has_the_super_classes_if_its_method_reads_them()
     assert "super_classes" in str(config_error(config))
 
 
+def test_class_that_the_images_do_not_have_is_refused_before_jobs_start(tmp_path):
+    """Snakemake removes the results of a run before its job; without images there are no results yet."""
+    wrong = {**OTHERS, "odd": ["1", "3", "5", "7", "nine"]}
+    changed = replace(params(wrong), root=tmp_path / "params")
+    Keys(changed).train(run("fixmatch_scad"))
+    manifest = tmp_path / store_folder("digits") / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"classes": [str(label) for label in range(10)]}))
+    with pytest.raises(ParamsError) as raised:
+        Keys(changed).train(run("fixmatch_scad"))
+    file = changed.file("dataset", "digits")
+    classes = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert str(raised.value) == f"{file}: super_classes: unknown class 'nine'; choose one of {classes}"
+    Keys(changed).train(run("acr"))
+
+
 def test_dataset_without_super_classes_is_refused_before_training():
     with pytest.raises(ParamsError) as raised:
         check_run(params(None), run("fixmatch_scad"))
@@ -55,6 +73,15 @@ def test_dataset_without_super_classes_is_refused_before_training():
         "super_classes; list them in its file, or use a different dataset"
     )
     check_run(PARAMS, run("fixmatch_scad"))
+
+
+def test_second_add_on_that_adjusts_evaluations_is_refused_before_training():
+    """SCAD adjusts the roles of its options, FixMatch + SCAD those of evaluations."""
+    method = PARAMS.methods["fixmatch_scad"]
+    both = {**method, "addons": [*PARAMS.methods["cdmad"]["addons"], *method["addons"]]}
+    changed = replace(PARAMS, methods={**PARAMS.methods, "fixmatch_scad": both})
+    with pytest.raises(ParamsError, match="add-ons 'cdmad' and 'scad' both adjust the logits of role 'eval'; remove"):
+        check_run(changed, run("fixmatch_scad"))
 
 
 def test_other_learner_is_refused_before_training():

@@ -29,6 +29,10 @@ def logits(label, confidence):
     return [math.log(2 * confidence / (1 - confidence)) * (k == label) for k in range(3)]
 
 
+def test_evaluated_head_is_adjusted_by_tau(env):
+    assert make(env).assumed_tau == 2
+
+
 @pytest.mark.parametrize(
     ("prior", "distances", "tau"),
     [

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from daso.methods.learners.ccl import CCL
 from daso.models.network import Projection
 from daso.ops.distributions import sharpen
 from daso.records import Output, Role
+from daso.runs.corrections import assumed_shares
 from tests.methods.conftest import as_images
 from tests.methods.two_heads import FixedHeads, run_step
 
@@ -169,6 +171,11 @@ def test_priors_and_counts_are_in_the_checkpoint(env):
 def test_warmup_that_is_no_multiple_of_the_period_is_refused(env):
     with pytest.raises(ParamsError, match=r"warmup: 5 is not a multiple of period 2; set it to one, such as 12$"):
         make(env, warmup=5, period=2)
+
+
+def test_balanced_head_assumes_inverse_shares(env):
+    """tau = 2: 1 / (.6, .3, .1), whose sum is 15."""
+    assert assumed_shares(make(env), np.array([0.6, 0.3, 0.1])) == pytest.approx([1 / 9, 2 / 9, 2 / 3])
 
 
 def test_balanced_head_is_evaluated_without_adjustment(env, batch, models):

@@ -63,6 +63,18 @@ def test_adjustment_in_evaluation_stays_and_predictions_assume_uniform_classes()
     assert adjusted.assumed_shares.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize(("tau", "roles"), [(2.0, ["eval"]), (2.0, ["supervised"]), (1.0, ["supervised", "eval"])])
+def test_logit_adjustment_by_2_assumes_inverse_shares(tau, roles):
+    """(2 / 3, 1 / 3) to the power of 1 - 2 is (3 / 2, 3)."""
+    run = with_method({"name": "logit_adjustment", "tau": tau, "roles": roles})
+    np.testing.assert_allclose(model_logits(run).assumed_shares, [1 / 3, 2 / 3])
+
+
+def test_pseudo_labels_adjusted_alone_leave_the_shares():
+    run = with_method({"name": "logit_adjustment", "tau": 1.0, "roles": ["pseudo_label"]})
+    np.testing.assert_allclose(model_logits(run).assumed_shares, [2 / 3, 1 / 3])
+
+
 def test_shares_that_predictions_assume_follow_from_the_method():
     """A balanced head assumes uniform classes, whatever balances it; class weights leave the shares unknown."""
     assert model_logits(with_method(ABC)).assumed_shares.tolist() == [0.5, 0.5]

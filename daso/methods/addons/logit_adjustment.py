@@ -28,7 +28,9 @@ class LogitAdjustment(AddOn):
         self, env: Env, *, tau: float, roles: Sequence[Literal["supervised", "pseudo_label", "consistency", "eval"]]
     ) -> None:
         super().__init__()
-        self.tau, self.adjusts = tau, frozenset(roles)
+        self.tau = tau
+        self.adjusts = frozenset(roles)
+        self.assumed_tau = tau * (("supervised" in roles) + ("eval" in roles)) or None
         self.balanced_predictions = "supervised" in roles or "eval" in roles
         self.register_buffer("log_prior", log_shares(env.counts), persistent=False)  # (K,)
         self.register_buffer("drawn_log_prior", log_shares(env.drawn_counts or env.counts), persistent=False)  # (K,)

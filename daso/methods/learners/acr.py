@@ -66,6 +66,7 @@ class ACR(Learner):
                 f"such as {6 * period}"
             )
         self.threshold, self.tau, self.counting = threshold, tau, counting
+        self.assumed_tau = tau
         self.period, self.warmup = period, warmup
         self.heads = {BALANCED: env.num_classes}
         self.prior = RunningPrior(env.num_classes, momentum)  # of the unlabeled images

@@ -78,6 +78,7 @@ class CCL(Learner):
                 f"such as {6 * period}"
             )
         self.threshold, self.energy, self.tau, self.warmup = threshold, energy, tau, warmup  # fidelity: ccl-schedules
+        self.assumed_tau = tau
         self.weight, self.smoothed_weight, self.reliable_weight = weight, smoothed_weight, reliable_weight
         # fidelity: ccl-hue
         # fidelity: ccl-blur
