@@ -144,6 +144,14 @@ def test_evaluated_head_is_corrected_by_its_own_logits(env, models):
     assert adjusted.tolist() == [[1, -1, 0]]
 
 
+def test_head_of_the_last_add_on_with_one_is_evaluated(env):
+    class Balanced(AddOn):
+        evaluation_head = "balanced"
+
+    assert fixmatch(env).evaluated_head_name is None
+    assert fixmatch(env, Own(), Balanced(), AddOn()).evaluated_head_name == "balanced"
+
+
 def test_run_has_the_blank_image_of_its_colour(tmp_path):
     """White is (1 - .5) / .25 = 2 in all channels. It is no part of a checkpoint."""
     addon = {"name": "cdmad", **OPTIONS, "colour": "white"}
