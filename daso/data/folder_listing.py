@@ -1,6 +1,6 @@
 """List the files of an image folder by part and class, without opening an image.
 
-Every computation of keys imports this module, so it must be fast and imports only the standard library.
+Every computation of keys imports this module, so it must be fast and imports only the standard library and errors.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from daso.errors import DataError
 
 PARTS = ("train", "test")
 UNLABELED_PART = "unlabeled"  # folder of images without a label, of any depth
@@ -70,10 +72,13 @@ def sort_files(names: Iterable[str], *, super_class_folders: bool = False) -> So
     """Sort files by part and class; count skipped files by class, part or folder, and by reason.
 
     Class folders are `<part>/<class>/` or, with `super_class_folders`, `<part>/<super-class>/<class>/`.
+    Raises DataError if train has class folders, but test, or with `super_class_folders` a folder of a part, has all
+    its images at a different level.
     """
     images: dict[str, dict[str, list[str]]] = {}
     super_classes: dict[str, set[str]] = defaultdict(set)
     level = 1 + super_class_folders  # of class folders
+    inside, outside = set[str](), set[str]()  # parts and their folders, with images inside or outside class folders
     skipped: dict[str, Counter[str]] = defaultdict(Counter)
     paths = [name.split("/") for name in names]
     depth = _depth_of_root(paths)
@@ -85,16 +90,31 @@ def sort_files(names: Iterable[str], *, super_class_folders: bool = False) -> So
         reason = reason_to_skip(path) if may_be_image else _skipped_folder(path)
         if may_be_image and not reason:
             images.setdefault(part, {}).setdefault(folder, []).append("/".join(path))
+            inside |= {part, "/".join(inner[:2])}
             if folder and super_class_folders:
                 super_classes[folder].add(inner[1])
             continue
         where = f"{part}/{folder}" if folder and not skipped_by_name(folder) else part or "beside the parts"
         if not reason:
             reason = OUTSIDE_PARTS
+            if part and not reason_to_skip(path):
+                outside.add("/".join(inner[:-1][:2]))
             if len(inner) > 1 + bool(part):
-                where = f"{'/'.join(inner[: 3 if part else 1])}/"
+                where = f"{'/'.join(inner[:-1][: 3 if part else 1])}/"
         skipped[where][reason] += 1
+    if errors := list(_level_errors(inside, outside, super_class_folders)):
+        raise DataError(*errors)
     return SortedFiles(images, dict(skipped), dict(super_classes))
+
+
+def _level_errors(inside: set[str], outside: set[str], super_class_folders: bool) -> Iterator[str]:
+    """Yield the error of each part whose images, or with `super_class_folders` those of a folder, are all outside."""
+    for part in PARTS if "train" in inside else ():
+        folders = sorted(folder for folder in outside - inside if folder.split("/")[0] == part)
+        if folders and (super_class_folders or part not in inside):
+            more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
+            expected = f"{part}/<super-class>/<class>/" if super_class_folders else f"{part}/<class>/"
+            yield f"{folders[0]}{more}: images outside the expected folders {expected}; move them there or remove them"
 
 
 def _depth_of_root(paths: list[list[str]]) -> int:

@@ -24,6 +24,7 @@ from daso.data.pixels import UnreadableError
 from daso.errors import DataError, one_line
 
 SEVERAL, NEAR_TEST = "groups of several images", "labeled images near a test image"  # names of notes
+SUPER_CLASS_HINT = "; for train/<super-class>/<class>/<image>, call `daso init` with --super-classes folders"
 EXAMPLES = 5  # maximum number of files named in a log line
 
 
@@ -69,7 +70,7 @@ def read_image_folder(
     only in case, if a zip has a duplicate name, or, unless `skip_unreadable`, for all unreadable images at once.
     """
     with photo_files(path) as files:
-        listed = _listed(path, files, super_class_folders)
+        listed = list_folder(path, files, super_class_folders)
         classes, rows = _rows(path, listed, files, held_out)
         check(classes)
         reader = PhotoReader(path, image_size, files, fit, thumbnails=near_copies_from is not None)
@@ -127,7 +128,8 @@ def _notes_on_groups(rows: Mapping[str, Sequence[ImageRow]], groups: Mapping[str
     return {name: count for name, count in counts.items() if count}
 
 
-def _listed(path: Path, files: PhotoFiles, super_class_folders: bool) -> PhotoList:
+def list_folder(path: Path, files: PhotoFiles, super_class_folders: bool) -> PhotoList:
+    """List the images of a folder or zip as `list_photos` does; its errors begin with the path."""
     try:
         return list_photos(files.names, files.read, super_class_folders=super_class_folders)
     except DataError as error:
@@ -143,7 +145,9 @@ def _rows(path: Path, listed: PhotoList, files: PhotoFiles, held_out: bool) -> t
         raise DataError(f"{path}: has test images, but test_share holds others out; remove test_share or test/")
     for part in ("train",) if held_out else PARTS:
         if not of_part[part]:
-            raise DataError(f"{path}: missing class folders in {part}/; {LAYOUT}")
+            nested = any(name.startswith("train/") and name.count("/") == 3 for name in listed.skipped)
+            hint = SUPER_CLASS_HINT if part == "train" and nested else ""
+            raise DataError(f"{path}: missing class folders in {part}/; {LAYOUT}{hint}")
     classes = _class_names(path, of_part)
     numbers = {name: k for k, name in enumerate(classes)}
     rows = [ImageRow(part, numbers[photo.label], photo.name, photo.group) for part in PARTS for photo in of_part[part]]

@@ -13,9 +13,8 @@ import numpy as np
 from daso.config.load import load_params
 from daso.config.params import NAME_PATTERN, invalid_name
 from daso.data.held_out import SMALLEST_CLASS
-from daso.data.image_folder import Folder, read_image_folder
+from daso.data.image_folder import Folder, list_folder, read_image_folder
 from daso.data.photo_files import photo_files
-from daso.data.photo_list import list_photos
 from daso.errors import DataError
 from daso.workspace.own_super_classes import OwnSuperClasses
 
@@ -80,7 +79,7 @@ def describe_folder(
     Raises DataError as `read_image_folder` does.
     """
     with photo_files(path) as files:
-        photos = list_photos(files.names, files.read, super_class_folders=super_class_folders).photos
+        photos = list_folder(path, files, super_class_folders).photos
     held_out = not any(photo.part == "test" for photo in photos)
     near_copies = None if any(photo.group for photo in photos) else CORRELATION
     folder = read_image_folder(

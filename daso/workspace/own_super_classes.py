@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from daso.data.image_folder import list_folder
 from daso.data.labels_csv import LABELS_FILE
 from daso.data.photo_files import photo_files
-from daso.data.photo_list import list_photos
 from daso.errors import DataError, one_line
 
 SuperClassSource = Literal["column", "folders"]
@@ -31,7 +31,7 @@ def read_super_classes(path: Path, source: SuperClassSource) -> OwnSuperClasses:
     Raises DataError with all classes that have none or several, and if there is only one super-class.
     """
     with photo_files(path) as files:
-        listed = list_photos(files.names, files.read, super_class_folders=source == "folders").super_classes
+        listed = list_folder(path, files, source == "folders").super_classes
     if not any(name for names in listed.values() for name in names):
         raise DataError(f"{path}: no super-classes; {EXPECTED[source]}")
     if errors := list(_ambiguous(path, listed)):

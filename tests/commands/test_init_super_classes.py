@@ -130,3 +130,22 @@ def test_labels_of_folders_of_super_classes_can_be_changed(project):
     assert "train/round/a/00.png,a,train" in rows
     assert "unlabeled/00.png,b,train" in rows
     assert len(rows) == 1 + 38 + 12 + 1
+
+
+def test_test_images_beside_folders_of_super_classes_are_refused(project, capsys):
+    """Nothing is written, so no share of the training images is held out instead."""
+    into_folders(project)
+    for name, group in OF_CLASS.items():
+        (project / "test" / group / name).rename(project / "test" / name)
+    assert main(["init", "photos", "--super-classes", "folders"]) == 1
+    error = "photos: test/a and 2 more: images outside the expected folders test/<super-class>/<class>/; move them"
+    assert error in capsys.readouterr().err
+    assert not Path("params/datasets/photos.yaml").exists()
+
+
+def test_folders_of_two_levels_without_the_option_are_an_error_with_a_hint(project, capsys):
+    into_folders(project)
+    assert main(["init", "photos"]) == 1
+    error = capsys.readouterr().err
+    assert "photos: missing class folders in train/; expected train/<class>/<image>" in error
+    assert "; for train/<super-class>/<class>/<image>, call `daso init` with --super-classes folders" in error
