@@ -139,26 +139,32 @@ def corrections(runs: tuple[str, ...], keys: Path | None, out: Path | None, devi
     held-out labels, a blank image, the head without its bias, and the class shares of the unlabeled images. Nothing is
     trained.
     """
-    from daso.config.load import load_params
-    from daso.config.resolve import parse_run
     from daso.engine.lock import device_slot
 
-    if not runs and not (keys and out):
+    if bool(runs) == bool(keys and out) or bool(keys) != bool(out):
         raise DasoError("corrections: expected runs, or --keys and --out; give one of these")
-    for run in runs:
-        parse_run(load_params(), run)  # raises for an unknown name
+    named = _ids_of(runs) if runs else []
     key_of = configuration(keys) if keys and out else {}
     with device_slot() if device in ("auto", "cuda") else nullcontext():
         from daso.data.files import checksummed, write_file
         from daso.engine.environment import choose_device
         from daso.runs.corrections import correct_runs
 
-        for result in correct_runs([*runs, *key_of], choose_device(device)):
+        for result in correct_runs([*named, *key_of], choose_device(device)):
             run = result["run"]
             if out and run in key_of:
                 write_file(out / f"{run}.json", checksummed({**result, "key": key_of[run]}))
             else:
                 click.echo(_corrections_text(result), nl=False)
+
+
+def _ids_of(runs: tuple[str, ...]) -> list[str]:
+    """Return the ids of runs; raises ParamsError if a name is not that of a run."""
+    from daso.config.load import load_params
+    from daso.config.resolve import parse_run
+
+    params = load_params()
+    return [parse_run(params, run).id for run in runs]
 
 
 def _corrections_text(result: Mapping[str, Any]) -> str:

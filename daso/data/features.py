@@ -124,6 +124,8 @@ def load_features(manifest: Path, key: str, store: Store) -> Features:
         raise DataError(f"{index}: missing or damaged; {fix}")
     with np.load(index, allow_pickle=False) as arrays:
         numbers = {part: arrays[part] for part in store.parts}
+        if "blanks" not in arrays:
+            raise DataError(f"{index}: features of an earlier version, without those of blank images; {fix}")
         mean, std, blanks = arrays["mean"], arrays["std"], arrays["blanks"]
     rows = FeatureRows(manifest.parents[2] / "rows" / tree["rows"], tree["dim"])
     last = max(int(each.max()) for each in numbers.values() if len(each))

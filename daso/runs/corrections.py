@@ -14,9 +14,10 @@ from daso.data.run_files import FinishedRun, load_finished_run
 from daso.engine.checkpoint import load_checkpoint
 from daso.engine.resident import Pool
 from daso.engine.trainer import Trainer
+from daso.errors import DataError
 from daso.methods.base import AddOn, Learner
 from daso.ops.corrections import ModelLogits, correct_logits
-from daso.paths import WEIGHTS_FILE, rebuild_hint, require_inputs, run_folder
+from daso.paths import RESULT_FILE, WEIGHTS_FILE, rebuild_hint, require_inputs, run_folder
 from daso.runs.train import Data, Job, load_data
 
 ROUNDING = 1e-3  # largest difference of logits that are the same up to rounding
@@ -43,9 +44,14 @@ def _job(run: FinishedRun) -> Job:
 
 
 def _corrections(run: FinishedRun, job: Job, data: Data, device: torch.device) -> Tree:
+    recorded, present = run.result["provenance"], {"data": data.store.sha256, "split": data.split.sha256}
+    if any(recorded[f"{name}_sha256"] != digest for name, digest in present.items()):
+        fix = f"run `snakemake {run.folder / RESULT_FILE}`"
+        raise DataError(f"{job.split}: split or images have changed since {run.folder} was trained; {fix}")
     names = data.store.classes
     trainer = build(job.config, data.resident, device, "eager", data.upstream, classes=names, pretrained=False)
     path = run.folder / WEIGHTS_FILE
+    run.read(WEIGHTS_FILE)  # verifies the checksum
     state = load_checkpoint(path, run.key, rebuild_hint(path))
     for name, module in {**trainer.models._asdict(), "learner": trainer.learner}.items():
         module.load_state_dict(state[name])

@@ -181,3 +181,12 @@ def test_damaged_or_other_features_are_refused(tmp_path):
         file.write(b"\x11")
     with pytest.raises(DataError, match="rows.bin: SHA-256 differs from"):
         load_features(manifest, "k1", store)
+
+
+def test_features_of_an_earlier_version_are_refused(tmp_path, monkeypatch):
+    """Its files have no features of blank images."""
+    save = np.savez
+    monkeypatch.setattr(np, "savez", lambda file, blanks, **arrays: save(file, **arrays))
+    manifest, store = written(tmp_path)
+    with pytest.raises(DataError, match=r"index.npz: features of an earlier version, .* blank images; delete it and "):
+        load_features(manifest, "k1", store)

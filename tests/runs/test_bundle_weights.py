@@ -15,6 +15,7 @@ from daso.config.keys import Keys
 from daso.config.load import load_params
 from daso.config.resolve import data_config, parse_run, split_config
 from daso.data.catalog import make_store
+from daso.data.files import checksummed, write_file
 from daso.data.split import make_split
 from daso.errors import DataError
 from daso.runs.corrections import correct_runs
@@ -73,6 +74,23 @@ def test_corrections_need_no_pretrained_weights(weights):
     with np.load(f"runs/{RUN}/predictions.npz") as arrays:
         right = arrays["logits"].argmax(1) == arrays["labels"]
     assert corrected["corrections"]["uncorrected"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_corrections_of_other_weights_or_of_another_split_are_refused(weights):
+    assert main(["bundle", RUN, "--out", str(BUNDLE)]) == 0
+    train_bundle(BUNDLE, Execution(CPU))
+    shutil.copytree(BUNDLE / "runs", "runs")
+    final, result = (Path("runs", RUN, name) for name in ("final.pt", "train.json"))
+    content, tree = final.read_bytes(), json.loads(result.read_text())
+    final.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"final\.pt: damaged or from a different run"):
+        list(correct_runs([RUN], CPU))
+    final.write_bytes(content)
+    del tree["sha256"]
+    tree["provenance"]["split_sha256"] = "another"
+    write_file(result, checksummed(tree))
+    with pytest.raises(DataError, match=rf"split or images have changed since runs/{RUN} was trained; run `snakemake "):
+        list(correct_runs([RUN], CPU))
 
 
 def test_damaged_weights_of_a_bundle_are_refused_on_arrival(weights):
