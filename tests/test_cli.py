@@ -137,6 +137,26 @@ def test_names_that_are_neither_run_nor_suite_are_refused(capsys):
     assert capsys.readouterr().err == "smok: neither a run nor a suite; did you mean 'smoke'?\n"
 
 
+RUN = "digits/n20-m80-l20-u10r/smoke/fixmatch/s0"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "corrections: expected runs, or --keys and --out; give one of these"),
+        ([RUN, "--out", "x"], "corrections: expected runs, or --keys and --out; give one of these"),
+        (["zoo"], "zoo: not a run id; write <dataset>/<setting>/<protocol>/<method>/s<seed>"),
+        (
+            [f"{RUN}/"],
+            f"runs/{RUN}/train.json: missing result of a run; create it with `snakemake runs/{RUN}/train.json`",
+        ),
+    ],
+)
+def test_corrections_need_runs(words, error, workspace, capsys):
+    assert main(["corrections", "--device", "cpu", *words]) == 1
+    assert capsys.readouterr().err == f"{error}\n"
+
+
 def test_contradictions_prints_its_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(Path(cli.__file__).parents[1])
     assert main(["contradictions", "--out", str(tmp_path)]) == 0
