@@ -197,12 +197,15 @@ class Keys:
         return closure([*ENTRIES[step], *(spec.partition(":")[0] for spec in specs)], self.root)
 
     def _check_super_classes(self, dataset: str, super_classes: Mapping[str, Sequence[str]]) -> None:
-        """Raise ParamsError if super-classes name a class that the images, where they exist, do not have.
+        """Raise ParamsError if super-classes name a class that current stored images do not have.
 
         A run with such super-classes would fail in its job, for which Snakemake has removed its finished results.
         """
-        classes = _recorded_manifest(self.params.root.parent, dataset).get("classes", ()) if super_classes else ()
-        for name in itertools.chain(*super_classes.values()) if classes else ():
+        key = self.params.root.parent / store_folder(dataset) / "key"
+        if not super_classes or not key.exists() or key.read_text(encoding="utf-8").strip() != self.data(dataset):
+            return
+        classes = _recorded_manifest(self.params.root.parent, dataset).get("classes", ())
+        for name in itertools.chain(*super_classes.values()):
             if name not in classes:
                 file = self.params.file("dataset", dataset)
                 raise ParamsError(f"{file}: super_classes: unknown class '{name}'{did_you_mean(name, classes)}")

@@ -50,13 +50,16 @@ def test_configuration_of_a_run_has_the_super_classes_if_its_method_reads_them()
 
 
 def test_class_that_the_images_do_not_have_is_refused_before_jobs_start(tmp_path):
-    """Snakemake removes the results of a run before its job; without images there are no results yet."""
+    """Snakemake removes the results of a run before its job. Stale images, which are stored again, decide nothing."""
     wrong = {**OTHERS, "odd": ["1", "3", "5", "7", "nine"]}
     changed = replace(params(wrong), root=tmp_path / "params")
     Keys(changed).train(run("fixmatch_scad"))
     manifest = tmp_path / store_folder("digits") / MANIFEST
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"classes": [str(label) for label in range(10)]}))
+    (manifest.parent / "key").write_text("stale\n")
+    Keys(changed).train(run("fixmatch_scad"))
+    (manifest.parent / "key").write_text(Keys(changed).data("digits") + "\n")
     with pytest.raises(ParamsError) as raised:
         Keys(changed).train(run("fixmatch_scad"))
     file = changed.file("dataset", "digits")
